@@ -1,0 +1,256 @@
+"""Values as callers send them: strict JSON, and checks that give the one canonical form or refuse with a sentence."""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+from zoneinfo import available_timezones
+
+from riskengine.errors import Fault, InvalidInput
+
+CONTEXT_BYTES = 4096
+_EVENT_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+_ZONES = frozenset(available_timezones())
+# 9999-12-31: what a datetime can still print.
+_LAST_MS = 253_402_300_799_999
+
+Check = Callable[[Any], Any]
+
+
+class Wrong(ValueError):
+    """A value that a check refuses: the sentence, and the pointer below the field when it lies deeper."""
+
+    def __init__(self, detail: str, below: str = "") -> None:
+        super().__init__(detail)
+        self.detail, self.below = detail, below
+
+
+def decode(body: bytes) -> Any:
+    """Return the JSON value in `body`, stricter than the standard library: UTF-8, no duplicate keys, no NaN.
+
+    Raise InvalidInput naming the key or saying what is wrong.
+
+    >>> decode(b'{"ip": "192.0.2.1"}')
+    {'ip': '192.0.2.1'}
+    >>> decode(b'{"ip": 1, "ip": 2}')
+    Traceback (most recent call last):
+    riskengine.errors.InvalidInput: /ip is given twice
+    """
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
+    except json.JSONDecodeError as error:
+        raise InvalidInput([Fault("", f"is not JSON: {error.msg} (character {error.pos})")]) from error
+    except RecursionError as error:
+        raise InvalidInput([Fault("", "is nested too deeply")]) from error
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise InvalidInput([Fault("", "holds a number that is too long")]) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a dict, or refuse the first key that stands twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidInput([Fault(_pointer(key), "is given twice")])
+            seen.add(key)
+    return found
+
+
+def _no_constant(name: str) -> float:
+    """Refuse NaN and the infinities, which JSON does not have."""
+    raise InvalidInput([Fault("", f"holds {name}, which is not JSON")])
+
+
+def _pointer(key: str) -> str:
+    """Return a JSON pointer to `key`, shortened and made printable: it comes from the caller."""
+    shown = "".join(c if c.isprintable() else "?" for c in key[:64])
+    return "/" + shown.replace("~", "~0").replace("/", "~1")
+
+
+def text(longest: int) -> Check:
+    """Return a check for a string of 1 to `longest` characters, made NFC, without controls or outer blanks."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise Wrong("must be a string")
+        if not value or len(value) > longest:
+            raise Wrong(f"must have 1 to {longest} characters")
+        if value.isascii() and value.isprintable():
+            text = value
+        else:
+            text = unicodedata.normalize("NFC", value)
+            for character in text:
+                category = unicodedata.category(character)
+                if category == "Cc":
+                    raise Wrong(f"holds the control character U+{ord(character):04X}")
+                if category == "Cs":
+                    raise Wrong("holds half of a surrogate pair")
+            if len(text) > longest:
+                raise Wrong(f"must have 1 to {longest} characters")
+        if text != text.strip():
+            raise Wrong("must not begin or end with a blank")
+        return text
+
+    return check
+
+
+def one_of(*choices: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in choices or not isinstance(value, str):
+            raise Wrong(f"must be one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def number(low: float, high: float) -> Check:
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Wrong("must be a number")
+        if not low <= value <= high:  # an int of any size compares exactly
+            raise Wrong(f"must lie between {low:g} and {high:g}")
+        return float(value)
+
+    return check
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong("must be true or false")
+    return value
+
+
+def ip(value: Any) -> str:
+    """Return the address in its one canonical spelling; an IPv4 address inside IPv6 is unwrapped."""
+    if not isinstance(value, str) or len(value) > 64 or "%" in value:
+        raise Wrong("must be an IPv4 or IPv6 address")
+    try:
+        address: IPv4Address | IPv6Address = ip_address(value)
+    except ValueError as error:
+        raise Wrong("must be an IPv4 or IPv6 address") from error
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return str(address)
+
+
+def event_id(value: Any) -> str:
+    if not isinstance(value, str) or not _EVENT_ID.fullmatch(value):
+        raise Wrong("must be 1 to 128 of the characters A-Z a-z 0-9 . _ : ~ -")
+    return value
+
+
+def parse_time(value: Any) -> int:
+    """Return an RFC 3339 time with offset as ms since 1970 (finer digits are cut off); ValueError if it is not one.
+
+    >>> parse_time("2026-03-04T10:15:31.5+01:00")
+    1772615731500
+    """
+    if not isinstance(value, str) or len(value) > 64 or len(value) < 17 or value[10] not in "Tt ":
+        raise Wrong("must be an RFC 3339 time with offset, as 2026-03-04T09:15:27Z")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise Wrong("must be an RFC 3339 time with offset, as 2026-03-04T09:15:27Z") from error
+    if moment.tzinfo is None:
+        raise Wrong("has no offset from UTC; add Z or +hh:mm")
+    try:
+        milliseconds = math.floor(moment.astimezone(UTC).timestamp() * 1000 + 1e-4)
+    except OverflowError as error:
+        raise Wrong("lies outside the years 1970 to 9999") from error
+    if not 0 <= milliseconds <= _LAST_MS:
+        raise Wrong("lies outside the years 1970 to 9999")
+    return milliseconds
+
+
+def format_time(milliseconds: int) -> str:
+    """Return ms since 1970 as RFC 3339 in UTC.
+
+    >>> format_time(1772615731500)
+    '2026-03-04T09:15:31.500Z'
+    """
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timezone(value: Any) -> str:
+    if not isinstance(value, str) or value not in _ZONES:
+        raise Wrong("must be the name of an IANA time zone, as Europe/Lisbon")
+    return value
+
+
+def list_of(check: Check, most: int) -> Check:
+    def check_list(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise Wrong("must be a list")
+        if len(value) > most:
+            raise Wrong(f"must have at most {most} entries")
+        found = []
+        for index, entry in enumerate(value):
+            try:
+                found.append(check(entry))
+            except Wrong as wrong:
+                raise Wrong(wrong.detail, f"/{index}{wrong.below}") from wrong
+        return tuple(found)
+
+    return check_list
+
+
+def context(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong("must be an object")
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise Wrong("holds half of a surrogate pair, or is nested too deeply") from error
+    if size > CONTEXT_BYTES:
+        raise Wrong(f"must be at most {CONTEXT_BYTES} bytes of JSON")
+    if "\\u0000" in text:
+        raise Wrong("holds the control character U+0000")
+    return value
+
+
+def record(kind: Callable[..., Any], fields: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
+    """Return a check for an object with these fields and no others, made into a `kind`."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise Wrong("must be an object")
+        found, faults = checked(value, fields, required)
+        if faults:
+            raise Wrong(faults[0].detail, faults[0].pointer)
+        return kind(**found)
+
+    return check
+
+
+def checked(
+    body: Mapping[str, Any], fields: Mapping[str, Check], required: tuple[str, ...]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the values that passed their field's check, and a fault for each that did not.
+
+    A null is the same as an absent field, but for `user_id`, where it says "no such account".
+    """
+    found: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, value in body.items():
+        check = fields.get(name)
+        if check is None:
+            faults.append(Fault(_pointer(name), "is not a field of this object"))
+        elif value is not None:
+            try:
+                found[name] = check(value)
+            except Wrong as wrong:
+                faults.append(Fault(f"/{name}{wrong.below}", wrong.detail))
+        elif name == "user_id":
+            found[name] = None
+    faults += [Fault(f"/{name}", "is required") for name in required if body.get(name) is None and name not in found]
+    return found, faults
