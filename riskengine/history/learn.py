@@ -1,0 +1,222 @@
+"""What an item teaches: a deterministic fold over a user's items in arrival order, trust per attribute.
+
+| the event ended | what it teaches |
+|---|---|
+| allowed | strengthens what was trusted; what was new becomes provisional |
+| step-up, not yet reported | pending: nothing; 15 minutes later, by the user's next event, failed |
+| step-up passed, confirmed safe, `mfa: passed` | trusted (on an anonymising network provisional at most) |
+| step-up from a caller that never reports | provisional |
+| denied, failed, step-up failed or abandoned | nothing familiar |
+| confirmed compromised | at risk until remediated; the store folds the history again without the event |
+"""
+
+import numpy as np
+
+from riskengine.batch import Batch, Decision, Role
+from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+from riskengine.history.record import (
+    ATTRIBUTES,
+    TRUSTWORTHY,
+    Records,
+    Status,
+    Wait,
+    blank,
+    day_of,
+    keys_of,
+    matches,
+    standing,
+    trusts_anything,
+)
+from riskengine.history.stays import stay
+from riskengine.network import ANONYMISING
+
+WAIT_MS = 15 * 60_000  # a step-up nobody reported in this time, by the user's next event, was abandoned
+PASS_MS = 30 * 60_000  # a pass that comes later than this does not belong to the event
+RIPE_DAYS = 3  # days beside a trusted attribute after which provisional knowledge is trusted …
+RIPE_SPAN = 7  # … that lie at least this many days apart
+_SUCCESS = OUTCOMES.index("success")
+# Logins a person makes; a refreshed token or a reset password says nothing of how they usually come.
+_TEACHING = np.array([name in ("login", "access") for name in ACTIONS])
+_RESULT = {name: code for code, name in enumerate(REPORT_RESULTS)}
+_REFUSES = np.array([name in ("step_up_failed", "step_up_abandoned") for name in REPORT_RESULTS])
+
+
+def fold(items: Batch) -> Records:
+    """Return the history (one record) that one user's items, in `user_seq` order and as decided, leave behind.
+
+    Items whose event was confirmed compromised are passed over, but for the verdict itself, which counts as an item
+    and puts the user at risk.
+    """
+    compromised = (items["role"] == Role.REPORT) & (items["result"] == _RESULT["confirmed_compromised"])
+    excluded = np.isin(items["row"], items["row"][compromised]) & ~compromised
+    record = blank(1)
+    for index in range(len(items)):
+        item = items[index : index + 1]
+        if excluded[index]:
+            record["seq"] += 1
+        else:
+            settle(record, item)
+            learn(record, item)
+    return record
+
+
+def settle(records: Records, items: Batch) -> None:
+    """Give up, in place, on step-ups that were not passed in time by the user's next event."""
+    pending = records["pending"]
+    late = items["time"][:, None] - pending["time"] > WAIT_MS
+    given_up = (pending["state"] == Wait.WAITING) & late & (items["role"] == Role.EVENT)[:, None]
+    if given_up.any():
+        pending["state"][given_up] = Wait.FAILED
+        _refused(records, given_up.sum(axis=1), day_of(items["time"]))
+
+
+def learn(records: Records, items: Batch) -> None:
+    """Take one decided item into each record, in place. Row i of `records` is the history of row i's user."""
+    records["seq"] += 1
+    reported = _take_report(records, items)
+    taught = _taught_status(items, reported)
+    _ask(records, items)
+    failed = (items["role"] == Role.EVENT) & (items["outcome"] == _SUCCESS) & (items["mfa"] == 2)
+    _refused(records, failed.astype(np.int64), day_of(items["time"]))
+    _start_over(records, items["contradicted"] & (taught > 0))
+    if (taught > 0).any():
+        _show(records, items, taught)
+
+
+def _taught_status(items: Batch, reported: np.ndarray) -> np.ndarray:
+    """Return the Status that each item gives to what is new in it; 0 where it teaches nothing."""
+    decision = items["decision"]
+    genuine = (items["outcome"] == _SUCCESS) & _TEACHING[items["action"]]
+    able = genuine & (items["role"] == Role.EVENT) & ~items["fallback"] & (decision != Decision.DENY)
+    proved = able & (items["mfa"] == 1)
+    let_in = able & (items["mfa"] != 2) & ((decision == Decision.ALLOW) | ~items["reports"])
+    taught = np.where(let_in, Status.PROVISIONAL, Status.NONE)
+    taught = np.where(proved | (reported & genuine), Status.TRUSTED, taught)
+    hidden = ANONYMISING[items["kind"]]
+    return np.where(hidden, np.minimum(taught, Status.PROVISIONAL), taught)
+
+
+def _take_report(records: Records, items: Batch) -> np.ndarray:
+    """Close the pending step-ups that reports speak of, in place; return which items prove their event genuine."""
+    report = items["role"] == Role.REPORT
+    if not report.any():
+        return report
+    result = items["result"]
+    pending = records["pending"]
+    slot = (pending["event"] == items["event"][:, None]) & (pending["state"] > 0) & report[:, None]
+    asked = slot.any(axis=1)
+    took = items["time"] - items["event_time"]
+    passed = report & (result == _RESULT["step_up_passed"]) & asked & (took <= PASS_MS)
+    refused = report & asked & _REFUSES[result]
+    waiting = (slot & (pending["state"] == Wait.WAITING)).any(axis=1)
+    _refused(records, np.where(refused & waiting, 1, 0), day_of(items["time"]))
+    safe = report & (result == _RESULT["confirmed_safe"])
+    pending["state"] = np.where(slot & refused[:, None], Wait.FAILED, pending["state"])
+    closed = slot & (passed | safe)[:, None]
+    for name in ("event", "time", "state"):
+        pending[name] = np.where(closed, 0, pending[name])
+    remediated = report & (result == _RESULT["remediated"])
+    compromised = report & (result == _RESULT["confirmed_compromised"])
+    records["at_risk"] = np.where(compromised, 1, np.where(remediated, 0, records["at_risk"]))
+    records["ignored"] = np.where(passed | safe | remediated, 0, records["ignored"])
+    return passed | safe
+
+
+def _refused(records: Records, count: np.ndarray, day: np.ndarray) -> None:
+    """Count step-ups that were failed or abandoned; provisional knowledge has to ripen anew."""
+    some = count > 0
+    records["ignored"] = np.minimum(records["ignored"].astype(np.int64) + count, 255)
+    records["ignored_day"] = np.where(some, np.maximum(records["ignored_day"], day), records["ignored_day"])
+    _start_over(records, some)
+
+
+def _start_over(records: Records, which: np.ndarray) -> None:
+    """Set back, in place, how far these users' provisional knowledge has ripened."""
+    if which.any():
+        for name in ATTRIBUTES:
+            shown = records[name]
+            back = which[:, None] & (shown["status"] == Status.PROVISIONAL)
+            shown["streak"] = np.where(back, 0, shown["streak"])
+
+
+def _ask(records: Records, items: Batch) -> None:
+    """Remember, in place, each step-up that was asked of a caller who reports; the oldest gives way."""
+    asks = (
+        (items["role"] == Role.EVENT)
+        & (items["decision"] == Decision.STEP_UP)
+        & (items["outcome"] == _SUCCESS)
+        & (items["reports"] | items["fallback"])
+        & (items["mfa"] != 1)
+    )
+    if not asks.any():
+        return
+    rows = np.flatnonzero(asks)
+    pending = records["pending"]
+    order = np.where(pending["state"] > 0, pending["time"], np.iinfo(np.int64).min)
+    slot = np.argmin(order[rows], axis=1)
+    pending["event"][rows, slot] = items["event"][rows]
+    pending["time"][rows, slot] = items["event_time"][rows]
+    pending["state"][rows, slot] = Wait.WAITING
+
+
+def _show(records: Records, items: Batch, taught: np.ndarray) -> None:
+    """Take in, in place, what a genuine login shows: its attributes, its day and its stay."""
+    keys = keys_of(items)
+    found = matches(records, keys)
+    status = standing(records, found)
+    beside = np.logical_or.reduce([status[name] == Status.TRUSTED for name in TRUSTWORTHY])
+    # While nothing is trusted yet there is nothing to stand beside: a first history ripens on its own.
+    beside = beside | ~trusts_anything(records)
+    day = day_of(items["event_time"])
+    teaches = taught > 0
+    for name in ATTRIBUTES:
+        shows = teaches & (keys[name] > 0)
+        _strengthen(records[name], found[name] & shows[:, None], taught, beside, day)
+        _add(records[name], shows & ~found[name].any(axis=1), keys[name], taught, day)
+    new_day = teaches & (day > records["last_day"])
+    records["days"] += new_day
+    records["last_day"] = np.where(new_day, day, records["last_day"])
+    records["learned"] += teaches
+    place = standing(records, matches(records, keys))["place"]
+    stay(records["stays"], items, teaches, np.maximum(place, Status.PROVISIONAL))
+
+
+def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside: np.ndarray, day: np.ndarray) -> None:
+    """Count one more showing in the slots found; provisional ones ripen by a day, or are trusted at once."""
+    if not slots.any():
+        return
+    later = slots & (day[:, None] > shown["last_day"])
+    shown["count"] = np.where(slots & (shown["count"] < 65535), shown["count"] + 1, shown["count"])
+    shown["days"] = np.where(later, shown["days"] + 1, shown["days"])
+    provisional = shown["status"] == Status.PROVISIONAL
+    fresh = slots & provisional & beside[:, None] & (later | (shown["streak"] == 0))
+    shown["since"] = np.where(fresh & (shown["streak"] == 0), day[:, None], shown["since"])
+    shown["streak"] = np.where(fresh & (shown["streak"] < 255), shown["streak"] + 1, shown["streak"])
+    span = day[:, None].astype(np.int64) - shown["since"]
+    ripe = fresh & (shown["streak"] >= RIPE_DAYS) & (span >= RIPE_SPAN)
+    proved = slots & (taught == Status.TRUSTED)[:, None]
+    shown["status"] = np.where(ripe | proved, Status.TRUSTED, shown["status"])
+    shown["last_day"] = np.where(later, day[:, None], shown["last_day"])
+
+
+def _add(shown: np.ndarray, rows: np.ndarray, key: np.ndarray, taught: np.ndarray, day: np.ndarray) -> None:
+    """Write what is new into an empty slot, else over the least believed, longest unseen, least shown one."""
+    index = np.flatnonzero(rows)
+    if not len(index):
+        return
+    worth = (
+        shown["status"][index].astype(np.int64) << 48
+        | shown["last_day"][index].astype(np.int64) << 16
+        | shown["count"][index]
+    )
+    slot = np.argmin(worth, axis=1)
+    for name, value in (
+        ("key", key[index]),
+        ("count", 1),
+        ("days", 1),
+        ("last_day", day[index]),
+        ("since", day[index]),
+        ("streak", 1),
+        ("status", taught[index]),
+    ):
+        shown[name][index, slot] = value

@@ -1,0 +1,270 @@
+"""What logins teach, row by row of the trust table, and that a fold can be done again."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskengine.batch import Batch, Decision, Located, Role, country_code, empty
+from riskengine.event import DAY_MS, OUTCOMES, REPORT_RESULTS
+from riskengine.history.learn import PASS_MS, WAIT_MS, fold, learn, settle
+from riskengine.history.record import RECORD, Records, Status, blank, look, pack, place_key, place_of, unpack
+from riskengine.history.stays import NO_TIME, neighbours
+from riskengine.network import Kind
+
+START = 1_772_582_400_000
+NEW_YORK, TOKYO = (40.7128, -74.006), (35.6895, 139.6917)
+
+
+def login(day: float = 0, place: tuple[float, float] = NEW_YORK, **given: object) -> Batch:
+    """Return one login that was allowed, of a caller who reports."""
+    item = empty(1)
+    item["time"] = item["event_time"] = START + round(day * DAY_MS)
+    item["event"] = item["row"] = item["time"]
+    item["latitude"], item["longitude"] = place
+    item["located"], item["radius"], item["kind"] = Located.PLACE, 25.0, Kind.BROADBAND
+    item["country"], item["asn"], item["prefix"] = country_code("US"), 701, round(place[0] * 100)
+    item["device"], item["agent"], item["reports"] = 11, 21, True
+    item["user"], item["decision"] = 0, Decision.ALLOW
+    for name, value in given.items():
+        item[name] = value
+    return item
+
+
+def report(event: Batch, result: str, minutes: float = 1) -> Batch:
+    """Return a report on an event."""
+    item = event.copy()
+    item["role"], item["result"] = Role.REPORT, REPORT_RESULTS.index(result)
+    item["time"] = event["event_time"] + round(minutes * 60_000)
+    return item
+
+
+def after(*items: Batch) -> Records:
+    """Return the history that these items leave behind."""
+    return fold(np.concatenate(items))
+
+
+def status(record: Records, item: Batch) -> dict[str, int]:
+    """Return the standing of each attribute that an item shows."""
+    return {name: int(value[0]) for name, value in look(record, item).status.items()}
+
+
+ASKED = {"decision": Decision.STEP_UP}
+
+
+def test_an_allowed_login_makes_what_was_new_provisional() -> None:
+    record = after(login())
+
+    assert set(status(record, login()).values()) == {Status.PROVISIONAL}
+
+
+def test_an_allowed_login_strengthens_what_was_trusted() -> None:
+    record = after(login(mfa=1), login(1))
+
+    assert set(status(record, login()).values()) == {Status.TRUSTED}
+    assert record["device"]["count"][0, 0] == 2
+    assert record["device"]["days"][0, 0] == 2
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        pytest.param([login(0, TOKYO, **ASKED)], 0, id="not_yet_reported"),
+        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed")], 2, id="passed"),
+        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_failed")], 0, id="failed"),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_abandoned")], 0, id="abandoned"
+        ),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed", 31)], 0, id="passed_too_late"
+        ),
+        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "confirmed_safe")], 2, id="safe"),
+        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "dismissed")], 0, id="dismissed"),
+        pytest.param([login(0, TOKYO, mfa=1)], 2, id="a_second_factor_passed_with_the_login"),
+        pytest.param([login(0, TOKYO, mfa=2)], 0, id="a_second_factor_failed_with_the_login"),
+        pytest.param([login(0, TOKYO, mfa=1, kind=Kind.VPN)], 1, id="passed_on_a_vpn_is_provisional_at_most"),
+        pytest.param([login(0, TOKYO, reports=False, **ASKED)], 1, id="a_caller_that_never_reports"),
+        pytest.param([login(0, TOKYO, decision=Decision.DENY)], 0, id="denied"),
+        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("failure"))], 0, id="a_wrong_password"),
+        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("unknown"))], 0, id="an_unknown_outcome"),
+        pytest.param([login(0, TOKYO, action=2)], 0, id="a_refreshed_token"),
+        pytest.param([login(0, TOKYO, fallback=True, **ASKED)], 0, id="answered_without_the_store"),
+        pytest.param(
+            [
+                login(0, TOKYO, fallback=True, **ASKED),
+                report(login(0, TOKYO, fallback=True, **ASKED), "step_up_passed"),
+            ],
+            2,
+            id="answered_without_the_store_but_passed",
+        ),
+    ],
+)
+def test_the_trust_table(items: list[Batch], expected: int) -> None:
+    assert status(after(*items), login(0, TOKYO))["prefix"] == expected
+
+
+def test_a_step_up_nobody_reported_is_abandoned_by_the_next_event() -> None:
+    waiting = login(0, TOKYO, **ASKED)
+    soon, late = login(WAIT_MS / DAY_MS), login((WAIT_MS + 1000) / DAY_MS)
+
+    assert after(waiting, soon)["ignored"][0] == 0
+    assert after(waiting, late)["ignored"][0] == 1
+
+
+def test_a_pass_still_counts_after_the_wait_while_it_is_in_time() -> None:
+    waiting = login(0, TOKYO, **ASKED)
+    record = after(waiting, login(20 / 1440), report(waiting, "step_up_passed", PASS_MS / 60_000))
+
+    assert status(record, login(0, TOKYO))["place"] == Status.TRUSTED
+    assert record["ignored"][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        pytest.param((1, 4, 8), Status.TRUSTED, id="three_days_that_span_seven"),
+        pytest.param((1, 2, 3), Status.PROVISIONAL, id="three_days_that_span_two"),
+        pytest.param((1, 8), Status.PROVISIONAL, id="two_days_that_span_seven"),
+        pytest.param((1, 1.1, 8), Status.PROVISIONAL, id="three_logins_on_two_days"),
+    ],
+)
+def test_provisional_ripens_beside_what_is_trusted(days: tuple[float, ...], expected: int) -> None:
+    beside = [login(day, TOKYO) for day in days]  # the device is trusted, the rest of it is new
+
+    assert status(after(login(mfa=1), *beside), login(0, TOKYO))["prefix"] == expected
+
+
+def test_provisional_does_not_ripen_beside_nothing_trusted() -> None:
+    strange = [login(day, TOKYO, device=99, agent=99, asn=9, country=country_code("JP")) for day in (1, 4, 8, 12)]
+
+    assert status(after(login(mfa=1), *strange), strange[0])["prefix"] == Status.PROVISIONAL
+
+
+def test_a_first_history_ripens_on_its_own() -> None:
+    record = after(login(0), login(3), login(7))
+
+    assert set(status(record, login()).values()) == {Status.TRUSTED}
+
+
+def test_a_failed_step_up_sets_ripening_back() -> None:
+    other = login(2, (51.5, 0.0), **ASKED)
+    record = after(login(0), login(1), other, report(other, "step_up_failed"), login(8))
+
+    assert status(record, login())["prefix"] == Status.PROVISIONAL
+
+
+def test_what_contradicts_itself_sets_ripening_back() -> None:
+    elsewhere = login(2, TOKYO, contradicted=True, mfa=1)
+    record = after(login(0), login(1), elsewhere, login(8))
+
+    assert status(record, login())["prefix"] == Status.PROVISIONAL
+
+
+def test_a_compromise_is_undone_and_puts_the_user_at_risk_until_remediated() -> None:
+    bad = login(1, TOKYO, mfa=1, device=66)
+    verdict = report(bad, "confirmed_compromised", 60)
+    remedy = report(empty(1), "remediated")
+    remedy["time"] = START + 3 * DAY_MS
+
+    record = after(login(0), bad, verdict)
+    assert status(record, bad)["device"] == Status.NONE
+    assert record["at_risk"][0] == 1
+    assert record["seq"][0] == 3
+    assert after(login(0), bad, verdict, remedy)["at_risk"][0] == 0
+
+
+def test_a_flood_of_one_attribute_does_not_push_out_another() -> None:
+    flood = [login(1 + i / 100, prefix=1000 + i, device=0) for i in range(60)]
+    record = after(login(mfa=1), *flood)
+
+    assert status(record, login())["device"] == Status.TRUSTED
+    assert status(record, login())["prefix"] == Status.TRUSTED, "trusted values outlive provisional ones"
+
+
+def test_a_record_fits_two_to_a_page_and_comes_back_as_it_was() -> None:
+    record = after(login(mfa=1), login(1, TOKYO))
+    [stored] = pack(record)
+
+    assert len(stored) + 33 <= 1950
+    assert unpack([stored, None])[0] == record[0]
+    assert unpack([None])[0] == blank(1)[0]
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180))
+def test_a_place_key_keeps_a_hundredth_of_a_degree(latitude: float, longitude: float) -> None:
+    key = place_key(np.array([latitude]), np.array([longitude]))
+    north, east = place_of(key)
+
+    assert key[0] > 0
+    assert abs(north[0] - latitude) <= 0.0051
+    assert min(abs(east[0] - longitude), 360 - abs(east[0] - longitude)) <= 0.0051
+
+
+def test_neighbours_are_found_on_both_sides() -> None:
+    record = after(login(0), login(2, TOKYO))
+    slots, gaps = neighbours(record["stays"], np.array([START + DAY_MS // 2]))
+
+    assert gaps[0].tolist() == [DAY_MS // 2, DAY_MS + DAY_MS // 2]
+    assert slots[0, 0] != slots[0, 1]
+
+
+def test_a_time_within_a_stay_is_measured_to_the_logins_that_bound_it() -> None:
+    record = after(login(0), login(0.4))
+    _, gaps = neighbours(record["stays"], np.array([START + DAY_MS // 10]))
+
+    assert gaps[0].tolist() == [DAY_MS // 10, round(0.3 * DAY_MS)]
+
+
+def test_without_stays_there_are_no_neighbours() -> None:
+    _, gaps = neighbours(blank(1)["stays"], np.array([START]))
+
+    assert gaps[0].tolist() == [NO_TIME, NO_TIME]
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> Batch:
+    """Return one user's items, late ones and reports included."""
+    items: list[Batch] = []
+    for _ in range(draw(st.integers(1, 25))):
+        events = [item for item in items if item["role"][0] == Role.EVENT]
+        if events and draw(st.booleans()):
+            items.append(report(draw(st.sampled_from(events)), draw(st.sampled_from(REPORT_RESULTS[:-1])), 5))
+        else:
+            items.append(
+                login(
+                    draw(st.floats(0, 30)),
+                    draw(st.sampled_from([NEW_YORK, TOKYO, (0.0, 0.0)])),
+                    decision=draw(st.sampled_from([0, 0, 1, 2])),
+                    mfa=draw(st.sampled_from([0, 0, 1, 2])),
+                    device=draw(st.integers(0, 12)),
+                    contradicted=draw(st.booleans()),
+                )
+            )
+    return np.concatenate(items)
+
+
+@given(sequences())
+def test_learning_one_by_one_is_the_fold(items: Batch) -> None:
+    kept = items[items["result"] != REPORT_RESULTS.index("confirmed_compromised")]
+    record = blank(1)
+    for index in range(len(kept)):
+        settle(record, kept[index : index + 1])
+        learn(record, kept[index : index + 1])
+
+    assert record.dtype == RECORD
+    assert record.tobytes() == fold(kept).tobytes() if len(kept) else True
+
+
+@given(sequences())
+def test_many_users_at_once_learn_as_each_alone(items: Batch) -> None:
+    together = blank(3)
+    for index in range(len(items)):
+        rows = np.concatenate([items[index : index + 1]] * 3)
+        settle(together, rows)
+        learn(together, rows)
+    alone = blank(1)
+    for index in range(len(items)):
+        settle(alone, items[index : index + 1])
+        learn(alone, items[index : index + 1])
+
+    assert all(record == alone[0] for record in together)
