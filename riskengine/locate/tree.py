@@ -1,0 +1,81 @@
+"""The search tree of a MaxMind-format file, walked for whole columns of addresses at once.
+
+The format (MaxMind DB 2.0): a node is two records of 24, 28 or 32 bits; a record below the number of nodes is the next
+node, equal to it is "nothing known", above it points into the data section.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NOTHING = -1
+SEPARATOR = 16  # zero bytes between the tree and the data section
+_V4_BITS, _V6_BITS = 32, 128
+_SPACE_BEFORE_V4 = 96  # in an IPv6 tree IPv4 lies below ::/96
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Where walks ended: `offset` of the record in the file or NOTHING, and `prefix`, the bits of the address used."""
+
+    offset: np.ndarray
+    prefix: np.ndarray
+
+
+class Tree:
+    """One tree over the bytes of its file; ValueError if it does not fit into them."""
+
+    def __init__(self, raw: np.ndarray, node_count: int, record_bits: int, ip_version: int) -> None:
+        if record_bits not in (24, 28, 32) or ip_version not in (4, 6) or node_count < 1:
+            raise ValueError("its header makes no sense")
+        width = record_bits // 4
+        self.size = node_count * width
+        if self.size + SEPARATOR > len(raw):
+            raise ValueError("its tree is cut off")
+        self._nodes = raw[: self.size].reshape(node_count, width)
+        self._count, self._bits, self._version = node_count, record_bits, ip_version
+        self._v4_root = 0
+        if ip_version == 6:
+            zero = np.zeros(1, np.uint64)
+            self._v4_root = int(self._descend(zero, zero, 0, _SPACE_BEFORE_V4)[0][0])
+
+    def find(self, high: np.ndarray, low: np.ndarray) -> Leaves:
+        """Return the leaves of addresses given as two columns of 64 bits, IPv4 as ::ffff:a.b.c.d."""
+        mapped = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+        value = np.full(len(high), self._count, np.int64)
+        prefix = np.zeros(len(high), np.int64)
+        v4, v6 = np.flatnonzero(mapped), np.flatnonzero(~mapped)
+        if len(v4):
+            top = low[v4] << np.uint64(32)
+            value[v4], prefix[v4] = self._descend(top, top, self._v4_root, _V4_BITS)
+        if len(v6) and self._version == 6:
+            value[v6], prefix[v6] = self._descend(high[v6], low[v6], 0, _V6_BITS)
+        # A walk that ends on a node ran out of bits: the tree is damaged, and nothing can be said of the neighbours.
+        prefix = np.where(value < self._count, _V6_BITS, prefix)
+        return Leaves(np.where(value > self._count, value - self._count + self.size, NOTHING), prefix)
+
+    def _descend(self, high: np.ndarray, low: np.ndarray, root: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the record that each walk ended with, and after how many bits."""
+        value = np.full(len(high), root, np.int64)
+        prefix = np.zeros(len(high), np.int64)
+        on = np.flatnonzero(value < self._count)
+        for depth in range(bits):
+            if not len(on):
+                break
+            half, shift = (high, 63 - depth) if depth < 64 else (low, 127 - depth)
+            value[on] = self._records(value[on], (half[on] >> np.uint64(shift) & np.uint64(1)).astype(np.int64))
+            prefix[on] = depth + 1
+            on = on[value[on] < self._count]
+        return value, prefix
+
+    def _records(self, node: np.ndarray, side: np.ndarray) -> np.ndarray:
+        """Return the left (0) or right (1) record of each node."""
+        nodes, size = self._nodes, self._bits // 8
+        first = side * (size + (self._bits == 28))
+        value: np.ndarray = nodes[node, first].astype(np.int64)
+        for at in range(1, size):
+            value = value << 8 | nodes[node, first + at]
+        if self._bits == 28:  # the middle byte holds the four highest bits of both
+            middle = nodes[node, 3].astype(np.int64)
+            value = value | np.where(side == 0, middle >> 4, middle & 15) << 24
+        return value
