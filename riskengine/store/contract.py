@@ -1,0 +1,192 @@
+"""What the engine asks of a store. Memory, SQLite and PostgreSQL keep it; one conformance suite holds them to it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event as decided. Clear columns are for finding it; what is personal lies in the two sealed blobs.
+
+    `id` is unique and grows with the time of arrival; `event_key` is the blind index of realm and event id (16 bytes),
+    `fingerprint` a keyed digest of the body as given (16 bytes). Times are ms since 1970. `score` is tenths of a point.
+    `user_ref` is None for an event without an account. `*_index` are blind indexes, None where absent;
+    `address_index` holds one 4-byte token a prefix length, shortest first, so that a CIDR is a range of the index.
+    """
+
+    id: int
+    realm: str
+    event_key: bytes
+    fingerprint: bytes
+    user_ref: bytes | None
+    user_seq: int
+    occurred_at: int
+    received_at: int
+    outcome: str
+    action: str
+    resource: str | None
+    decision: str
+    level: str
+    score: int
+    reasons: str  # JSON [[code, points], …], strongest first
+    country: str | None
+    city: str | None
+    asn: int | None
+    network: str
+    source: str  # engine | fallback
+    policy: str  # version
+    login_index: bytes | None
+    device_index: bytes | None
+    session_index: bytes | None
+    address_index: bytes
+    raw: bytes  # sealed
+    assessment: bytes  # sealed
+    state: str = "open"  # the last report that counts: open, or one of REPORT_RESULTS
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One report as accepted. `event` is None for `remediated`; `detail` is sealed (amr, who reported)."""
+
+    id: int
+    realm: str
+    event: int | None
+    user_ref: bytes
+    user_seq: int
+    result: str
+    at: int
+    received_at: int
+    detail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A user's sealed history record; `seq` is the number of the last item it has taken in."""
+
+    user_ref: bytes
+    realm: str
+    seq: int
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """One counter cell: what is counted (user, address, prefix), of whom (8-byte key), in which minute since 1970."""
+
+    kind: str
+    key: int
+    minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Counts of one cell; `users` are the distinct user keys seen (unsigned 32 bit), as a sorted tuple."""
+
+    attempts: int
+    failures: int
+    users: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyRow:
+    """One access key: only the digest of its secret is kept. `scopes` is sorted; times are ms since 1970."""
+
+    id: str
+    name: str
+    realm: str
+    scopes: tuple[str, ...]
+    digest: bytes
+    created_at: int
+    expires_at: int
+    revoked_at: int | None = None
+
+
+class Transaction(Protocol):
+    """One transaction, all or nothing. Reads see what it wrote. Every failure to reach the database, a deadlock or a
+    lock time-out is StoreUnavailable."""
+
+    def lock_users(self, users: Collection[bytes]) -> set[bytes]:
+        """Try to lock these users until the transaction ends; return those obtained (SQLite and memory: all)."""
+
+    def claim_ids(self, claims: Sequence[tuple[bytes, int, bytes]]) -> dict[bytes, int]:
+        """Claim (event_key, row id, fingerprint) each; return event_key → row id of those that were taken before."""
+
+    def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
+        """Return the events with these event keys, by event key."""
+
+    def events_by_id(self, ids: Collection[int]) -> dict[int, EventRow]:
+        """Return the events with these row ids, by row id."""
+
+    def load_histories(self, users: Collection[bytes]) -> dict[bytes, HistoryRow]:
+        """Return what is stored of these users, by user_ref; an unknown user is absent."""
+
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
+        """Return all cells within the spans (kind, key, first minute, last minute), all workers added up."""
+
+    def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
+        """Return all of a user's retained events and reports, each in `user_seq` order."""
+
+    def reports_on(self, event: int) -> list[ReportRow]:
+        """Return the reports on one event in `user_seq` order."""
+
+    def save(
+        self,
+        events: Sequence[EventRow],
+        reports: Sequence[ReportRow],
+        states: Mapping[int, str],
+        histories: Sequence[HistoryRow],
+        cells: Mapping[CellKey, Cell],
+    ) -> None:
+        """Write a batch: new events and reports, new states by event row id, histories replaced, counts added."""
+
+
+class Store(Protocol):
+    """A place where decisions last. `transaction` commits on leaving without an exception, else rolls back."""
+
+    @property
+    def worker(self) -> int:
+        """The number of this store, unlike that of any other on the same database; StoreUnavailable without one."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a transaction that may write."""
+
+    def read_event(self, key: bytes) -> tuple[EventRow, list[ReportRow]] | None:
+        """Return one event by its event key with its reports, without locking; None if there is none."""
+
+    def add_access_key(self, row: AccessKeyRow) -> None:
+        """Store an access key; a second one of the same id is a Conflict."""
+
+    def access_key(self, key_id: str) -> AccessKeyRow | None:
+        """Return one access key by its id, also when expired or revoked."""
+
+    def access_keys(self) -> list[AccessKeyRow]:
+        """Return all access keys, oldest first."""
+
+    def revoke_access_key(self, key_id: str, at: int) -> bool:
+        """Mark a key revoked at `at`; False if there is none."""
+
+    def meta(self, name: str) -> bytes | None:
+        """Return a named value of the store itself (key check value)."""
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Set a named value."""
+
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes) -> None:
+        """Append to the audit trail; `detail` is sealed."""
+
+    def is_empty(self) -> bool:
+        """Return whether no event, history or access key is stored."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of events, reports and users stored (for status and tests)."""
+
+    def events(self) -> Iterator[EventRow]:
+        """Yield every event by row id, for maintenance and tests."""
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the store answers and its schema is current."""
+
+    def close(self) -> None:
+        """Let go of connections; further use is an error."""

@@ -1,0 +1,81 @@
+"""One interface to the two databases, and what their failures mean to a caller."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from riskengine.errors import SettingsError, StoreUnavailable
+from riskengine.store.postgresql import Postgresql
+from riskengine.store.sqlite import Sqlite
+from riskengine.store.statements import Row
+
+
+class Database(Protocol):
+    """What differs between the databases. `engine` begins to write, `reader` to read."""
+
+    engine: Engine
+    reader: Engine
+
+    def exists(self) -> bool:
+        """Return whether there is something to connect to."""
+
+    def make(self) -> None:
+        """Make what must be there before connecting."""
+
+    def lock_for_upgrade(self, connection: Connection) -> None:
+        """Wait until no other process changes the schema, and keep others from it until the transaction ends."""
+
+    def be_patient(self, connection: Connection) -> None:
+        """Let the statements of this transaction take minutes."""
+
+    def lock_users(self, connection: Connection, users: Collection[bytes]) -> set[bytes]:
+        """Lock what can be had of these users without waiting."""
+
+    def claim(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, int]:
+        """Take the event ids that are free; return the others with their row ids. The claims' keys differ."""
+
+    def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Iterable[Row]:
+        """Give the rows of one of FINDS whose column is among `keys`."""
+
+    def write(self, connection: Connection, name: str, rows: Sequence[Row]) -> None:
+        """Write rows by one of the named statements."""
+
+    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
+        """Give the counts and the users of all cells in spans that do not overlap; there is at least one."""
+
+
+_KINDS: dict[str, type[Sqlite] | type[Postgresql]] = {"sqlite": Sqlite, "postgresql": Postgresql}
+
+
+def opened(url: str, wait_seconds: float | None = None) -> Database:
+    """Return the database that `url` names, without connecting; SettingsError if it names none we speak to.
+
+    `wait_seconds` is how long to wait for locks of others, by default what a batch can afford.
+    """
+    try:
+        parsed: URL = make_url(url)
+        kind = _KINDS[parsed.get_backend_name()]
+        return kind(parsed) if wait_seconds is None else kind(parsed, wait_seconds)
+    except (ArgumentError, KeyError, ModuleNotFoundError, ValueError):
+        # Without the URL and the cause, which may quote a password.
+        raise SettingsError("DATABASE_URL must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME") from None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn every way in which a database can fail to answer into StoreUnavailable; defects pass as they are."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError) as error:
+        raise StoreUnavailable(f"the database did not answer ({type(error.orig).__name__})") from error
+    except PoolTimeout as error:
+        raise StoreUnavailable("every connection to the database is busy") from error
+    except DatabaseError as error:
+        if type(error) is DatabaseError:  # a damaged file; its subclasses are defects of ours
+            raise StoreUnavailable("the database file is damaged or is none") from error
+        raise

@@ -1,0 +1,277 @@
+"""The store in memory: for a replay that keeps nothing, and for tests. It forgets when the process ends."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from riskengine.errors import Conflict, StoreUnavailable
+from riskengine.store.contract import AccessKeyRow, Cell, CellKey, EventRow, HistoryRow, ReportRow
+
+# What puts one thing back as it was.
+Undo = Callable[[], object]
+_K = TypeVar("_K")
+_R = TypeVar("_R")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """The counts of one cell, while they grow."""
+
+    attempts: int = 0
+    failures: int = 0
+    users: set[int] = field(default_factory=set)
+
+    def grow(self, attempts: int, failures: int, users: set[int]) -> None:
+        """Add to the counts; `users` are new here."""
+        self.attempts += attempts
+        self.failures += failures
+        self.users |= users
+
+    def shrink(self, attempts: int, failures: int, users: set[int]) -> None:
+        """Take back what `grow` added."""
+        self.attempts -= attempts
+        self.failures -= failures
+        self.users -= users
+
+
+class MemoryStore:
+    """Everything in dictionaries, found as fast as they go. One transaction at a time; another thread waits.
+
+    Reads outside a transaction see what one in progress has written.
+    """
+
+    worker = 0
+
+    def __init__(self) -> None:
+        self.event_rows: dict[int, EventRow] = {}
+        self.ids: dict[bytes, int] = {}
+        self.report_rows: dict[int, ReportRow] = {}
+        self.histories: dict[bytes, HistoryRow] = {}
+        self.cells: dict[tuple[str, int], dict[int, _Counts]] = defaultdict(dict)
+        self.events_of: dict[bytes, list[int]] = defaultdict(list)
+        self.reports_of: dict[bytes, list[int]] = defaultdict(list)
+        self.reports_about: dict[int, list[int]] = defaultdict(list)
+        self._keys: dict[str, AccessKeyRow] = {}
+        self._meta: dict[str, bytes] = {}
+        self.trail: list[tuple[int, str, str, str, str, bytes]] = []
+        self._turn = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def transaction(self) -> Iterator["MemoryTransaction"]:
+        """Begin a transaction that may write; on an exception, all that it did is undone."""
+        self.ping()
+        with self._turn:
+            transaction = MemoryTransaction(self)
+            try:
+                yield transaction
+            except BaseException:
+                transaction.undo()
+                raise
+
+    def read_event(self, key: bytes) -> tuple[EventRow, list[ReportRow]] | None:
+        """Return one event by its event key with its reports; None if there is none."""
+        self.ping()
+        event = self.event_rows.get(self.ids.get(key, -1))
+        return None if event is None else (event, _reports(self, self.reports_about.get(event.id, ())))
+
+    def add_access_key(self, row: AccessKeyRow) -> None:
+        """Store an access key; a second one of the same id is a Conflict."""
+        self.ping()
+        if row.id in self._keys:
+            raise Conflict("there is an access key of this id already")
+        self._keys[row.id] = row
+
+    def access_key(self, key_id: str) -> AccessKeyRow | None:
+        """Return one access key by its id, also when expired or revoked."""
+        self.ping()
+        return self._keys.get(key_id)
+
+    def access_keys(self) -> list[AccessKeyRow]:
+        """Return all access keys, oldest first."""
+        self.ping()
+        return sorted(self._keys.values(), key=lambda row: (row.created_at, row.id))
+
+    def revoke_access_key(self, key_id: str, at: int) -> bool:
+        """Mark a key revoked at `at`, a first time only; False if there is none."""
+        self.ping()
+        row = self._keys.get(key_id)
+        if row is None:
+            return False
+        if row.revoked_at is None:
+            self._keys[key_id] = replace(row, revoked_at=at)
+        return True
+
+    def meta(self, name: str) -> bytes | None:
+        """Return a named value of the store itself."""
+        self.ping()
+        return self._meta.get(name)
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Set a named value."""
+        self.ping()
+        self._meta[name] = value
+
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes) -> None:
+        """Append to the audit trail; `detail` is sealed."""
+        self.ping()
+        self.trail.append((at, realm, actor, action, object, detail))
+
+    def is_empty(self) -> bool:
+        """Return whether no event, history or access key is stored."""
+        self.ping()
+        return not (self.event_rows or self.histories or self._keys)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of events, reports and users stored."""
+        self.ping()
+        return {
+            "events": len(self.event_rows),
+            "reports": len(self.report_rows),
+            "users": len(self.histories),
+        }
+
+    def events(self) -> Iterator[EventRow]:
+        """Yield every event by row id."""
+        self.ping()
+        for row in sorted(self.event_rows):
+            yield self.event_rows[row]
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable once closed."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+    def close(self) -> None:
+        """Refuse further use."""
+        self._closed = True
+
+
+class MemoryTransaction:
+    """A transaction that writes at once and remembers how to take each step back."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._undo: list[Undo] = []
+
+    def undo(self) -> None:
+        """Take every step back, the last one first."""
+        while self._undo:
+            self._undo.pop()()
+
+    def lock_users(self, users: Collection[bytes]) -> set[bytes]:
+        """Return all users: there is one transaction at a time."""
+        return set(users)
+
+    def claim_ids(self, claims: Sequence[tuple[bytes, int, bytes]]) -> dict[bytes, int]:
+        """Claim each id, the first claim of a key winning; return key → row id of those taken before the call."""
+        ids = self._store.ids
+        taken = {key: ids[key] for key, _, _ in claims if key in ids}
+        for key, row, _ in claims:
+            if key not in ids:
+                self._set(ids, key, row)
+        return taken
+
+    def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
+        """Return the events with these event keys, by event key."""
+        ids, rows = self._store.ids, self._store.event_rows
+        return {key: rows[ids[key]] for key in keys if key in ids and ids[key] in rows}
+
+    def events_by_id(self, ids: Collection[int]) -> dict[int, EventRow]:
+        """Return the events with these row ids, by row id."""
+        rows = self._store.event_rows
+        return {row: rows[row] for row in ids if row in rows}
+
+    def load_histories(self, users: Collection[bytes]) -> dict[bytes, HistoryRow]:
+        """Return what is stored of these users, by user_ref; an unknown user is absent."""
+        histories = self._store.histories
+        return {user: histories[user] for user in users if user in histories}
+
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
+        """Return all cells within the spans (kind, key, first minute, last minute)."""
+        found = {}
+        for kind, key, first, last in set(spans):
+            minutes = self._store.cells.get((kind, key))
+            if minutes is None:
+                continue
+            # Whichever is shorter: the span, or what is known.
+            within = range(first, last + 1) if last - first < len(minutes) else minutes
+            for minute in within:
+                counts = minutes.get(minute)
+                if counts is not None and first <= minute <= last:
+                    cell = Cell(counts.attempts, counts.failures, tuple(sorted(counts.users)))
+                    found[CellKey(kind, key, minute)] = cell
+        return found
+
+    def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
+        """Return all of a user's retained events and reports, each in `user_seq` order."""
+        rows = self._store.event_rows
+        events = [rows[row] for row in self._store.events_of.get(user, ())]
+        events.sort(key=lambda event: (event.user_seq, event.id))
+        return events, _reports(self._store, self._store.reports_of.get(user, ()))
+
+    def reports_on(self, event: int) -> list[ReportRow]:
+        """Return the reports on one event in `user_seq` order."""
+        return _reports(self._store, self._store.reports_about.get(event, ()))
+
+    def save(
+        self,
+        events: Sequence[EventRow],
+        reports: Sequence[ReportRow],
+        states: Mapping[int, str],
+        histories: Sequence[HistoryRow],
+        cells: Mapping[CellKey, Cell],
+    ) -> None:
+        """Write a batch: new events and reports, new states by row id, histories replaced, counts added."""
+        store = self._store
+        for event in events:
+            self._insert(store.event_rows, event.id, event)
+            if event.user_ref is not None:
+                self._append(store.events_of[event.user_ref], event.id)
+        for report in reports:
+            self._insert(store.report_rows, report.id, report)
+            self._append(store.reports_of[report.user_ref], report.id)
+            if report.event is not None:
+                self._append(store.reports_about[report.event], report.id)
+        for row, state in states.items():
+            if row in store.event_rows:
+                self._set(store.event_rows, row, replace(store.event_rows[row], state=state))
+        for history in histories:
+            self._set(store.histories, history.user_ref, history)
+        for at, cell in cells.items():
+            self._add(at, cell)
+
+    def _insert(self, rows: dict[int, _R], key: int, row: _R) -> None:
+        if key in rows:
+            raise ValueError(f"row {key} is stored already")
+        self._set(rows, key, row)
+
+    def _set(self, rows: dict[_K, _R], key: _K, row: _R) -> None:
+        if key in rows:
+            self._undo.append(partial(rows.__setitem__, key, rows[key]))
+        else:
+            self._undo.append(partial(rows.__delitem__, key))
+        rows[key] = row
+
+    def _append(self, rows: list[int], row: int) -> None:
+        rows.append(row)
+        self._undo.append(rows.pop)
+
+    def _add(self, at: CellKey, cell: Cell) -> None:
+        minutes = self._store.cells[at.kind, at.key]
+        counts = minutes.get(at.minute)
+        if counts is None:
+            self._set(minutes, at.minute, _Counts(cell.attempts, cell.failures, set(cell.users)))
+            return
+        fresh = set(cell.users) - counts.users
+        self._undo.append(partial(counts.shrink, cell.attempts, cell.failures, fresh))
+        counts.grow(cell.attempts, cell.failures, fresh)
+
+
+def _reports(store: MemoryStore, rows: Iterable[int]) -> list[ReportRow]:
+    reports = [store.report_rows[row] for row in rows]
+    return sorted(reports, key=lambda report: (report.user_seq, report.id))

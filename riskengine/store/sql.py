@@ -1,0 +1,293 @@
+"""The store on SQLite or PostgreSQL."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from riskengine.errors import Conflict, StoreUnavailable
+from riskengine.store import schema
+from riskengine.store.contract import AccessKeyRow, Cell, CellKey, EventRow, HistoryRow, ReportRow
+from riskengine.store.database import Database, opened, translated
+from riskengine.store.schema import schema_status, upgrade
+from riskengine.store.statements import (
+    event_values,
+    history_values,
+    merged,
+    report_values,
+    signed,
+    unsigned,
+)
+from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTORIES, META, REPORTS, WORKERS
+
+__all__ = ["SqlStore", "SqlTransaction", "schema_status", "upgrade"]
+
+_EVENTS_AT_ONCE = 1000
+
+
+class SqlTransaction:
+    """A transaction as the contract has it; `worker` is whose counter rows it adds to."""
+
+    def __init__(self, connection: Connection, database: Database, worker: int) -> None:
+        self._connection, self._database, self._worker = connection, database, worker
+
+    def lock_users(self, users: Collection[bytes]) -> set[bytes]:
+        """Try to lock these users until the transaction ends; return those obtained."""
+        if not users:
+            return set()
+        with translated():
+            return self._database.lock_users(self._connection, users)
+
+    def claim_ids(self, claims: Sequence[tuple[bytes, int, bytes]]) -> dict[bytes, int]:
+        """Claim each id, the first claim of a key winning; return key → row id of those taken before the call."""
+        if not claims:
+            return {}
+        # Sorted, so that two transactions never wait for each other crosswise.
+        wanted = sorted({claim[0]: claim for claim in reversed(claims)}.values())
+        with translated():
+            return self._database.claim(self._connection, wanted)
+
+    def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
+        """Return the events with these event keys, by event key."""
+        return {row.event_key: row for row in self._events("event_by_key", keys)}
+
+    def events_by_id(self, ids: Collection[int]) -> dict[int, EventRow]:
+        """Return the events with these row ids, by row id."""
+        return {row.id: row for row in self._events("event_by_id", ids)}
+
+    def load_histories(self, users: Collection[bytes]) -> dict[bytes, HistoryRow]:
+        """Return what is stored of these users, by user_ref; an unknown user is absent."""
+        with translated():
+            return {row[0]: HistoryRow(*row) for row in self._database.find(self._connection, "history", users)}
+
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
+        """Return all cells within the spans (kind, key, first minute, last minute), all workers added up."""
+        wanted = [(kind, signed(key), first, last) for kind, key, first, last in merged(spans)]
+        if not wanted:
+            return {}
+        with translated():
+            counts, users = self._database.cells(self._connection, wanted)
+        users_of = defaultdict(list)
+        for kind, key, minute, user in users:
+            users_of[kind, key, minute].append(user)
+        return {
+            CellKey(kind, unsigned(key), minute): Cell(attempts, failures, tuple(sorted(users_of[kind, key, minute])))
+            for kind, key, minute, attempts, failures in counts
+        }
+
+    def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
+        """Return all of a user's retained events and reports, each in `user_seq` order."""
+        events = select(EVENTS).where(EVENTS.c.user_ref == user).order_by(EVENTS.c.user_seq, EVENTS.c.id)
+        reports = select(REPORTS).where(REPORTS.c.user_ref == user)
+        with translated():
+            return _events(self._connection, events), _reports(self._connection, reports)
+
+    def reports_on(self, event: int) -> list[ReportRow]:
+        """Return the reports on one event in `user_seq` order."""
+        with translated():
+            return _reports(self._connection, select(REPORTS).where(REPORTS.c.event == event))
+
+    def save(
+        self,
+        events: Sequence[EventRow],
+        reports: Sequence[ReportRow],
+        states: Mapping[int, str],
+        histories: Sequence[HistoryRow],
+        cells: Mapping[CellKey, Cell],
+    ) -> None:
+        """Write a batch: new events and reports, new states by row id, histories replaced, counts added."""
+        worker = self._worker
+        counted = sorted((signed(at.key), at.kind, at.minute, cell) for at, cell in cells.items())
+        rows = {
+            "events": [event_values(event) for event in events],
+            "reports": [report_values(report) for report in reports],
+            # After the events: a report may speak of one in the same batch.
+            "states": [(states[event], event) for event in sorted(states)],
+            "histories": [history_values(history) for history in sorted(histories, key=lambda h: h.user_ref)],
+            "counters": [
+                (key, kind, minute, worker, cell.attempts, cell.failures) for key, kind, minute, cell in counted
+            ],
+            "counter_users": [
+                (key, kind, minute, worker, user) for key, kind, minute, cell in counted for user in cell.users
+            ],
+        }
+        with translated():
+            for name, values in rows.items():
+                self._database.write(self._connection, name, values)
+
+    def _events(self, name: str, keys: Collection[bytes] | Collection[int]) -> list[EventRow]:
+        with translated():
+            return [EventRow(*row) for row in self._database.find(self._connection, name, keys)]
+
+
+class SqlStore:
+    """A database that `url` names (sqlite:///FILE or postgresql://…), at the newest revision or a later one.
+
+    Raise SettingsError when the URL is none, StoreUnavailable when the database cannot be reached or is not migrated.
+    Safe to share between threads. Each store that writes is a worker of its own, with counter rows of its own.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database: Database = opened(url)
+        self._head = schema.head()
+        self._closed = False
+        self._worker: int | None = None
+        self._worker_lock = threading.Lock()
+        try:
+            self.ping()
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    @property
+    def worker(self) -> int:
+        """The number of this store among all that ever wrote to the database; taken at first use."""
+        return self._own_worker()
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlTransaction]:
+        """Begin a transaction that may write; it commits on leaving without an exception, else rolls back."""
+        worker = self._own_worker()
+        with self._writing() as connection:
+            yield SqlTransaction(connection, self._database, worker)
+
+    def read_event(self, key: bytes) -> tuple[EventRow, list[ReportRow]] | None:
+        """Return one event by its event key with its reports, without locking; None if there is none."""
+        wanted = select(EVENTS).join_from(EVENT_IDS, EVENTS, EVENTS.c.id == EVENT_IDS.c.event)
+        with self._reading() as connection:
+            for event in _events(connection, wanted.where(EVENT_IDS.c.event_key == key)):
+                return event, _reports(connection, select(REPORTS).where(REPORTS.c.event == event.id))
+        return None
+
+    def add_access_key(self, row: AccessKeyRow) -> None:
+        """Store an access key; a second one of the same id is a Conflict."""
+        values = asdict(row) | {"scopes": " ".join(row.scopes)}
+        try:
+            with self._writing() as connection:
+                connection.execute(insert(ACCESS_KEYS).values(values))
+        except IntegrityError as error:
+            raise Conflict("there is an access key of this id already") from error
+
+    def access_key(self, key_id: str) -> AccessKeyRow | None:
+        """Return one access key by its id, also when expired or revoked."""
+        return next(iter(self._access_keys(select(ACCESS_KEYS).where(ACCESS_KEYS.c.id == key_id))), None)
+
+    def access_keys(self) -> list[AccessKeyRow]:
+        """Return all access keys, oldest first."""
+        return self._access_keys(select(ACCESS_KEYS).order_by(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.id))
+
+    def revoke_access_key(self, key_id: str, at: int) -> bool:
+        """Mark a key revoked at `at`, a first time only; False if there is none."""
+        mark = update(ACCESS_KEYS).values(revoked_at=func.coalesce(ACCESS_KEYS.c.revoked_at, at))
+        with self._writing() as connection:
+            return connection.execute(mark.where(ACCESS_KEYS.c.id == key_id)).rowcount > 0
+
+    def meta(self, name: str) -> bytes | None:
+        """Return a named value of the store itself."""
+        with self._reading() as connection:
+            value: bytes | None = connection.scalar(select(META.c.value).where(META.c.name == name))
+        return value
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Set a named value."""
+        with self._writing() as connection:
+            if not connection.execute(update(META).values(value=value).where(META.c.name == name)).rowcount:
+                connection.execute(insert(META).values(name=name, value=value))
+
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes) -> None:
+        """Append to the audit trail; `detail` is sealed."""
+        row = {"at": at, "realm": realm, "actor": actor, "action": action, "object": object, "detail": detail}
+        with self._writing() as connection:
+            connection.execute(insert(AUDIT).values(row))
+
+    def is_empty(self) -> bool:
+        """Return whether no event, history or access key is stored."""
+        tables = (EVENTS, HISTORIES, ACCESS_KEYS)
+        with self._reading() as connection:
+            return not any(connection.scalar(select(exists(select(table)))) for table in tables)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of events, reports and users stored; it may take long."""
+        tables = {"events": EVENTS, "reports": REPORTS, "users": HISTORIES}
+        with self._reading() as connection:
+            self._database.be_patient(connection)
+            return {
+                name: connection.scalar(select(func.count()).select_from(table)) or 0 for name, table in tables.items()
+            }
+
+    def events(self) -> Iterator[EventRow]:
+        """Yield every event by row id, a thousand at a time: no transaction stays open meanwhile."""
+        last = None
+        while True:
+            page = select(EVENTS).order_by(EVENTS.c.id).limit(_EVENTS_AT_ONCE)
+            with self._reading() as connection:
+                found = _events(connection, page if last is None else page.where(EVENTS.c.id > last))
+            yield from found
+            if len(found) < _EVENTS_AT_ONCE:
+                return
+            last = found[-1].id
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the store answers and its schema is current."""
+        if not self._database.exists():
+            raise StoreUnavailable("there is no database yet: run riskengine db upgrade")
+        with self._reading() as connection:
+            found = schema.current(connection)
+        if schema.is_behind(found, self._head):
+            raise StoreUnavailable(
+                f"the database is at revision {found or 'none'}, this version needs {self._head}: "
+                "run riskengine db upgrade"
+            )
+
+    def close(self) -> None:
+        """Let go of connections; further use is StoreUnavailable."""
+        self._closed = True
+        self._database.engine.dispose()
+
+    def _own_worker(self) -> int:
+        """Return this store's number, asked for before its first transaction: who only reads needs none."""
+        with self._worker_lock:
+            if self._worker is None:
+                taken = insert(WORKERS).values(started_at=time.time_ns() // 1_000_000).returning(WORKERS.c.id)
+                with self._writing() as connection:
+                    self._worker = connection.scalar(taken)
+            if self._worker is None:
+                raise StoreUnavailable("the database gave no worker number")
+            return self._worker
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self._refuse_closed()
+        with translated(), self._database.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._refuse_closed()
+        with translated(), self._database.reader.begin() as connection:
+            yield connection
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+    def _access_keys(self, wanted: Select[Any]) -> list[AccessKeyRow]:
+        with self._reading() as connection:
+            found = [AccessKeyRow(*row) for row in connection.execute(wanted)]
+        # As it comes from the row, `scopes` is still the text that the column holds.
+        return [replace(row, scopes=tuple(str(row.scopes).split())) for row in found]
+
+
+def _events(connection: Connection, wanted: Select[Any]) -> list[EventRow]:
+    return [EventRow(*row) for row in connection.execute(wanted)]
+
+
+def _reports(connection: Connection, wanted: Select[Any]) -> list[ReportRow]:
+    ordered = wanted.order_by(REPORTS.c.user_seq, REPORTS.c.id)
+    return [ReportRow(*row) for row in connection.execute(ordered)]

@@ -1,0 +1,156 @@
+"""SQLite as the store's database: one writer at a time, who waits a little and not long."""
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+
+from riskengine.errors import SettingsError, StoreUnavailable
+from riskengine.store.statements import FINDS, Row, inserts
+from riskengine.store.tables import EVENTS
+
+# Under the 500 ms that a batch may take in all (DESIGN section 8).
+WAIT_SECONDS = 0.4
+# SQLite's own waiting, for the rare lock outside of BEGIN IMMEDIATE: recovery, the switch to WAL.
+BUSY_MS = 20
+# Sizes a list of keys is padded to, so that few statements are ever compiled; far below SQLite's 32,766 variables.
+_SIZES = (1, 4, 16, 64, 256, 1024)
+
+_SPANS = """\
+SELECT counters.kind, counters.key, counters.minute, sum(counters.attempts), sum(counters.failures)
+FROM json_each(?) AS span CROSS JOIN counters
+WHERE counters.key = json_extract(span.value, '$[1]') AND counters.kind = json_extract(span.value, '$[0]')
+AND counters.minute BETWEEN json_extract(span.value, '$[2]') AND json_extract(span.value, '$[3]')
+GROUP BY counters.key, counters.kind, counters.minute"""
+_SPAN_USERS = """\
+SELECT DISTINCT users.kind, users.key, users.minute, users.user_key
+FROM json_each(?) AS span CROSS JOIN counter_users AS users
+WHERE users.key = json_extract(span.value, '$[1]') AND users.kind = json_extract(span.value, '$[0]')
+AND users.minute BETWEEN json_extract(span.value, '$[2]') AND json_extract(span.value, '$[3]')"""
+
+
+class Sqlite:
+    """The statements in SQLite's words. `engine` begins to write at once, `reader` takes no lock."""
+
+    def __init__(self, url: URL, wait_seconds: float = WAIT_SECONDS) -> None:
+        if url.database in (None, "", ":memory:"):
+            raise SettingsError("DATABASE_URL names no file: an SQLite database needs one")
+        self._file = Path(str(url.database))
+        self._wait_seconds = wait_seconds
+        self.engine: Engine = create_engine(url, hide_parameters=True)
+        event.listen(self.engine, "connect", _prepare)
+        event.listen(self.engine, "begin", self._begin)
+        self.reader: Engine = self.engine.execution_options(begin="BEGIN")
+        dialect = sqlite.dialect()
+        self._writes = {name: str(insert.compile(dialect=dialect)) for name, insert in inserts(sqlite.insert).items()}
+        self._writes["states"] = str(
+            update(EVENTS).values(state=text("?")).where(EVENTS.c.id == text("?")).compile(dialect=dialect)
+        )
+        self._finds = {
+            name: str(wanted.where(column.in_(text("KEYS"))).compile(dialect=dialect))
+            for name, (wanted, column) in FINDS.items()
+        }
+
+    def exists(self) -> bool:
+        """Return whether there is a database file: connecting would make an empty one."""
+        return self._file.exists()
+
+    def make(self) -> None:
+        """Make the folder of the database file, for its owner alone; connecting makes the file."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lock_for_upgrade(self, connection: Connection) -> None:
+        """Nothing more to do: a transaction of `engine` holds the whole database."""
+
+    def be_patient(self, connection: Connection) -> None:
+        """Nothing to do: a reader in WAL mode is never cut short."""
+
+    def lock_users(self, connection: Connection, users: Collection[bytes]) -> set[bytes]:
+        """Return all users: the transaction holds the whole database."""
+        return set(users)
+
+    def claim(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, int]:
+        """Take the ids that are free; return the others with their row ids. Nobody can come between."""
+        taken: dict[bytes, int] = dict(self.find(connection, "taken", [claim[0] for claim in claims]))
+        self.write(connection, "event_ids", [claim for claim in claims if claim[0] not in taken])
+        return taken
+
+    def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Iterable[Row]:
+        """Yield the rows of one of FINDS whose column is among `keys`."""
+        statement, waiting = self._finds[name], iter(keys)
+        left = len(keys)
+        while left > 0:
+            size = next((size for size in _SIZES if size >= left), _SIZES[-1])
+            chunk = list(islice(waiting, size))
+            left -= len(chunk)
+            chunk += chunk[-1:] * (size - len(chunk))
+            marks = ", ".join("?" * size)
+            yield from _rows(connection, statement.replace("KEYS", marks), tuple(chunk))
+
+    def write(self, connection: Connection, name: str, rows: Sequence[Row]) -> None:
+        """Write `rows` by one of the inserts, or `states`: (state, event id) each."""
+        if rows:
+            connection.exec_driver_sql(self._writes[name], list(rows))
+
+    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
+        """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key) within the spans."""
+        given = (json.dumps(spans),)
+        return _rows(connection, _SPANS, given), _rows(connection, _SPAN_USERS, given)
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin; a writer asks again at odd moments, so that two who collide do not collide again."""
+        begin = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+        deadline = time.monotonic() + self._wait_seconds
+        while True:
+            try:
+                connection.exec_driver_sql(begin)
+                return
+            except OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable("the database is busy with another writer") from error
+                time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 (jitter, not a secret)
+
+
+def is_busy(error: OperationalError) -> bool:
+    """Return whether SQLite refused because another connection holds a lock."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    """Set up a new connection: transactions begin when we say so, and a commit is on disk when it returns."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            # Kept in the file: only the first connection ever has to switch, and must be alone for a moment.
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    # 16 MB each: pages with random keys are written back to the file less often, and stay at hand.
+    connection.execute("PRAGMA wal_autocheckpoint=4000")
+    connection.execute("PRAGMA cache_size=-16000")
+
+
+def _rows(connection: Connection, statement: str, values: Row) -> Sequence[Row]:
+    # The driver's own tuples: the rows are made into ours at once, a layer between would only cost.
+    cursor = connection.exec_driver_sql(statement, values).cursor
+    return cursor.fetchall() if cursor else ()

@@ -1,0 +1,194 @@
+"""The tables as SQLAlchemy Core sees them, for SQLite and PostgreSQL; the migrations make the same.
+
+No foreign keys lead to `events`: PostgreSQL cannot keep its id unique across month partitions, and a purge
+removes events by the month. Times are milliseconds since 1970.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+METADATA = MetaData(naming_convention=NAMING)
+CELL_KINDS = ("user", "address", "prefix")
+# SQLite gives out row ids only for a column declared exactly INTEGER.
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _one_of(column: str, choices: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{choice}'" for choice in choices)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+# The columns of events, reports, histories and access keys stand in the order of their row classes.
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("realm", Text, nullable=False),
+    Column("event_key", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("user_ref", LargeBinary),
+    Column("user_seq", BigInteger, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("resource", Text),
+    Column("decision", String(16), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("country", String(2)),
+    Column("city", Text),
+    Column("asn", BigInteger),
+    # Kinds of network are not checked: they grow with the data files, not with migrations.
+    Column("network", String(32), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("login_index", LargeBinary),
+    Column("device_index", LargeBinary),
+    Column("session_index", LargeBinary),
+    Column("address_index", LargeBinary, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("assessment", LargeBinary, nullable=False),
+    Column("state", String(32), nullable=False),
+    _one_of("outcome", OUTCOMES),
+    _one_of("action", ACTIONS),
+    _one_of("decision", ("allow", "step_up", "deny")),
+    _one_of("level", ("low", "medium", "high")),
+    _one_of("source", ("engine", "fallback")),
+    _one_of("state", ("open", *REPORT_RESULTS)),
+    CheckConstraint("score BETWEEN 0 AND 1000", name="score"),
+)
+# The scoring transaction pays for each of these, so there are no more: other filters walk them.
+Index(None, EVENTS.c.user_ref, EVENTS.c.occurred_at)
+Index(None, EVENTS.c.realm, EVENTS.c.address_index)
+Index(None, EVENTS.c.occurred_at)
+Index(
+    "ix_events_not_allowed",
+    EVENTS.c.occurred_at,
+    sqlite_where=EVENTS.c.decision != "allow",
+    postgresql_where=EVENTS.c.decision != "allow",
+)
+
+EVENT_IDS = Table(
+    "event_ids",
+    METADATA,
+    Column("event_key", LargeBinary, primary_key=True),
+    Column("event", BigInteger, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+REPORTS = Table(
+    "reports",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("realm", Text, nullable=False),
+    Column("event", BigInteger),
+    Column("user_ref", LargeBinary, nullable=False),
+    Column("user_seq", BigInteger, nullable=False),
+    Column("result", String(32), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    _one_of("result", REPORT_RESULTS),
+)
+Index(None, REPORTS.c.user_ref, REPORTS.c.user_seq)
+Index(None, REPORTS.c.event)
+
+HISTORIES = Table(
+    "histories",
+    METADATA,
+    Column("user_ref", LargeBinary, primary_key=True),
+    Column("realm", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    # Half a page stays free, so that a record is replaced where it lies and no index is touched.
+    postgresql_with={"fillfactor": 50},
+)
+
+# `key` is the unsigned 64-bit key as a signed number. Each worker adds to rows of its own: none waits.
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    Column("key", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("minute", BigInteger, nullable=False),
+    Column("worker", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    PrimaryKeyConstraint("key", "kind", "minute", "worker"),
+    _one_of("kind", CELL_KINDS),
+    sqlite_with_rowid=False,
+)
+
+COUNTER_USERS = Table(
+    "counter_users",
+    METADATA,
+    Column("key", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("minute", BigInteger, nullable=False),
+    Column("worker", BigInteger, nullable=False),
+    Column("user_key", BigInteger, nullable=False),
+    PrimaryKeyConstraint("key", "kind", "minute", "worker", "user_key"),
+    sqlite_with_rowid=False,
+)
+
+WORKERS = Table(
+    "workers",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+ACCESS_KEYS = Table(
+    "access_keys",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # separated by blanks, sorted
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+)
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

@@ -1,0 +1,356 @@
+"""What every store promises, held against memory, SQLite and PostgreSQL alike."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from riskengine.errors import Conflict, StoreUnavailable
+from riskengine.store.contract import Cell, CellKey, EventRow, HistoryRow, ReportRow, Store
+from tests.store.rows import ALICE, BOB, access_key, event, history, key, report
+
+BIG = 2**64 - 1
+
+
+def save(
+    store: Store,
+    events: tuple[EventRow, ...] = (),
+    reports: tuple[ReportRow, ...] = (),
+    states: dict[int, str] | None = None,
+    histories: tuple[HistoryRow, ...] = (),
+    cells: dict[CellKey, Cell] | None = None,
+) -> None:
+    """Claim the events' ids and save everything in one transaction."""
+    with store.transaction() as tx:
+        tx.claim_ids([(row.event_key, row.id, row.fingerprint) for row in events])
+        tx.save(events, reports, states or {}, histories, cells or {})
+
+
+def everything(store: Store) -> list[Any]:
+    """Return all that a store holds of two users, as far as the contract lets one see it."""
+    with store.transaction() as tx:
+        return [
+            store.counts(),
+            list(store.events()),
+            tx.items_of(ALICE),
+            tx.items_of(BOB),
+            tx.load_histories([ALICE, BOB]),
+            tx.load_cells([("user", 1, 0, 10), ("address", BIG, 0, 10)]),
+            sorted(tx.find_events([key(f"event {row}") for row in range(100)])),
+        ]
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    assert store.is_empty()
+    assert store.counts() == {"events": 0, "reports": 0, "users": 0}
+    assert list(store.events()) == []
+    assert store.access_keys() == []
+
+
+def test_an_event_comes_back_as_it_was_saved(store: Store) -> None:
+    full = event(1, resource="payroll", login_index=key("login"), session_index=key("session"), score=1000)
+    bare = event(2, user=None, seq=0, country=None, city=None, asn=None, device_index=None, score=0)
+
+    save(store, (full, bare))
+
+    with store.transaction() as tx:
+        assert tx.find_events([full.event_key, bare.event_key, key("none")]) == {
+            full.event_key: full,
+            bare.event_key: bare,
+        }
+        assert tx.events_by_id([1, 2, 3]) == {1: full, 2: bare}
+    assert store.read_event(full.event_key) == (full, [])
+    assert list(store.events()) == [full, bare]
+    assert not store.is_empty()
+
+
+def test_what_is_not_there_is_absent(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.find_events([key("none")]) == {}
+        assert tx.events_by_id([5]) == {}
+        assert tx.load_histories([ALICE]) == {}
+        assert tx.load_cells([("user", 1, 0, 10)]) == {}
+        assert tx.items_of(ALICE) == ([], [])
+        assert tx.reports_on(5) == []
+    assert store.read_event(key("none")) is None
+    assert store.access_key("none") is None
+    assert store.meta("none") is None
+
+
+def test_asking_for_nothing_gives_nothing(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.lock_users([]) == set()
+        assert tx.claim_ids([]) == {}
+        assert tx.find_events([]) == {}
+        assert tx.events_by_id([]) == {}
+        assert tx.load_histories([]) == {}
+        assert tx.load_cells([]) == {}
+        tx.save([], [], {}, [], {})
+
+
+def test_a_transaction_reads_what_it_wrote(store: Store) -> None:
+    row = event(1)
+    with store.transaction() as tx:
+        tx.claim_ids([(row.event_key, row.id, row.fingerprint)])
+        tx.save([row], [report(1)], {1: "step_up_passed"}, [history()], {CellKey("user", 1, 5): Cell(1, 0, (7,))})
+
+        assert tx.find_events([row.event_key])[row.event_key].state == "step_up_passed"
+        assert len(tx.reports_on(1)) == 1
+        assert tx.load_histories([ALICE]) == {ALICE: history()}
+        assert tx.load_cells([("user", 1, 5, 5)]) == {CellKey("user", 1, 5): Cell(1, 0, (7,))}
+
+
+def test_an_exception_rolls_everything_back(store: Store) -> None:
+    cells = {CellKey("user", 1, 5): Cell(2, 1, (7, 8)), CellKey("address", BIG, 5): Cell(1, 1, ())}
+    save(store, (event(1),), (report(1),), {1: "step_up_passed"}, (history(),), cells)
+    before = everything(store)
+
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012 (what comes before the error)
+        tx.claim_ids([(key("event 2"), 2, key("body"))])
+        tx.save(
+            [event(2, seq=3), event(3, BOB)],
+            [report(1, 4), report(3, 2, BOB)],
+            {1: "confirmed_compromised", 2: "dismissed"},
+            [history(seq=9, record=b"other"), history(BOB)],
+            {CellKey("user", 1, 5): Cell(5, 5, (8, 9)), CellKey("user", 1, 6): Cell(1, 1, (1,))},
+        )
+        raise ZeroDivisionError
+
+    assert everything(store) == before
+    with store.transaction() as tx:
+        assert tx.claim_ids([(key("event 2"), 22, key("body"))]) == {}
+
+
+def test_a_second_row_of_one_id_is_a_defect_and_rolls_back(store: Store) -> None:
+    save(store, (event(1),))
+
+    with pytest.raises(Exception, match=r"(?i)unique|stored already|duplicate"), store.transaction() as tx:
+        tx.save([event(2), event(1)], [], {}, [], {})
+
+    assert store.counts()["events"] == 1
+
+
+def test_a_claimed_id_is_given_back_with_its_row(store: Store) -> None:
+    row = event(1)
+    save(store, (row,))
+
+    with store.transaction() as tx:
+        taken = tx.claim_ids([(key("event 2"), 2, key("body")), (row.event_key, 3, key("other body"))])
+
+    assert taken == {row.event_key: 1}
+
+
+def test_claiming_the_same_again_says_that_it_was_taken(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.claim_ids([(key("a"), 1, key("body"))]) == {}
+        assert tx.claim_ids([(key("a"), 1, key("body"))]) == {key("a"): 1}
+    with store.transaction() as tx:
+        assert tx.claim_ids([(key("a"), 1, key("body"))]) == {key("a"): 1}
+
+
+def test_the_first_claim_of_a_key_within_one_call_wins(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.claim_ids([(key("a"), 2, key("x")), (key("b"), 3, key("x")), (key("a"), 1, key("y"))]) == {}
+        assert tx.claim_ids([(key("a"), 9, key("x")), (key("b"), 9, key("x"))]) == {key("a"): 2, key("b"): 3}
+
+
+def test_an_id_that_is_claimed_without_an_event_finds_none(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.claim_ids([(key("a"), 1, key("body"))])
+
+    assert store.read_event(key("a")) is None
+    with store.transaction() as tx:
+        assert tx.find_events([key("a")]) == {}
+
+
+def test_a_lone_transaction_locks_every_user_it_asks_for(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.lock_users([BOB, ALICE, BOB]) == {ALICE, BOB}
+        assert tx.lock_users([ALICE]) == {ALICE}
+
+
+def test_items_of_a_user_come_in_the_order_of_their_numbers(store: Store) -> None:
+    late, early = event(1, seq=5), event(2, seq=1)
+    passed, ended = report(1, 6), report(None, 2, result="remediated")
+    save(store, (late, early, event(3, BOB)), (passed, ended, report(3, 2, BOB)))
+
+    with store.transaction() as tx:
+        assert tx.items_of(ALICE) == ([early, late], [ended, passed])
+
+
+def test_reports_on_an_event_come_in_the_order_of_their_numbers(store: Store) -> None:
+    second, first = report(1, 7, result="confirmed_safe"), report(1, 6, result="step_up_failed")
+    save(store, (event(1), event(2)), (second, first, report(2, 8)))
+
+    with store.transaction() as tx:
+        assert tx.reports_on(1) == [first, second]
+    found = store.read_event(key("event 1"))
+    assert found is not None
+    assert found[1] == [first, second]
+
+
+def test_a_state_changes_the_events_it_names_and_no_other(store: Store) -> None:
+    save(store, (event(1), event(2), event(3)))
+
+    save(store, states={1: "confirmed_compromised", 3: "dismissed", 99: "dismissed"})
+
+    assert [row.state for row in store.events()] == ["confirmed_compromised", "open", "dismissed"]
+
+
+def test_a_history_is_replaced(store: Store) -> None:
+    save(store, histories=(history(ALICE, 1, b"first"), history(BOB, 1, b"his")))
+    save(store, histories=(history(ALICE, 2, bytes(range(256)) * 8),))
+
+    with store.transaction() as tx:
+        assert tx.load_histories([ALICE, BOB]) == {
+            ALICE: history(ALICE, 2, bytes(range(256)) * 8),
+            BOB: history(BOB, 1, b"his"),
+        }
+    assert store.counts()["users"] == 2
+
+
+def test_counts_are_added_up_and_users_joined(store: Store) -> None:
+    at = CellKey("address", BIG, 5)
+    save(store, cells={at: Cell(3, 1, (2, 4_294_967_295))})
+    save(store, cells={at: Cell(1, 1, (1, 2)), CellKey("prefix", BIG, 5): Cell(9, 0, ())})
+
+    with store.transaction() as tx:
+        assert tx.load_cells([("address", BIG, 5, 5)]) == {at: Cell(4, 2, (1, 2, 4_294_967_295))}
+
+
+def test_a_span_holds_both_its_ends_and_nothing_beside(store: Store) -> None:
+    cells = {CellKey(kind, 7, minute): Cell(1, 0, (minute,)) for kind in ("user", "address") for minute in range(9)}
+    save(store, cells=cells | {CellKey("user", 8, 4): Cell(1, 0, ())})
+
+    with store.transaction() as tx:
+        found = tx.load_cells([("user", 7, 3, 5)])
+
+    assert found == {CellKey("user", 7, minute): Cell(1, 0, (minute,)) for minute in (3, 4, 5)}
+
+
+def test_overlapping_spans_count_nothing_twice(store: Store) -> None:
+    save(store, cells={CellKey("user", 7, minute): Cell(1, 1, (3,)) for minute in range(20)})
+
+    with store.transaction() as tx:
+        found = tx.load_cells([("user", 7, 0, 9), ("user", 7, 5, 12), ("user", 7, 5, 6), ("user", 7, 15, 15)])
+
+    assert found == {CellKey("user", 7, minute): Cell(1, 1, (3,)) for minute in (*range(13), 15)}
+
+
+def test_more_keys_than_a_statement_may_hold_are_all_looked_up(store: Store) -> None:
+    rows = tuple(event(row, seq=row) for row in range(1, 2501))
+    users = tuple(history(row.to_bytes(16)) for row in range(2500))
+    save(store, rows, histories=users)
+
+    with store.transaction() as tx:
+        assert len(tx.events_by_id(range(1, 5001))) == 2500
+        assert len(tx.find_events([row.event_key for row in rows])) == 2500
+        assert len(tx.load_histories([row.user_ref for row in users])) == 2500
+        assert len(tx.claim_ids([(row.event_key, row.id, row.fingerprint) for row in rows])) == 2500
+        assert len(tx.items_of(ALICE)[0]) == 2500
+    assert [row.id for row in store.events()] == list(range(1, 2501))
+    assert store.counts() == {"events": 2500, "reports": 0, "users": 2500}
+
+
+def test_access_keys_are_kept_oldest_first(store: Store) -> None:
+    young, old = access_key("young", created_at=300), access_key("old", scopes=("admin",), realm="acme")
+    store.add_access_key(young)
+    store.add_access_key(old)
+
+    assert store.access_keys() == [old, young]
+    assert store.access_key("old") == old
+    assert not store.is_empty()
+
+
+def test_a_second_access_key_of_one_id_is_a_conflict(store: Store) -> None:
+    store.add_access_key(access_key("one"))
+
+    with pytest.raises(Conflict):
+        store.add_access_key(access_key("one", realm="other"))
+
+    assert store.access_keys() == [access_key("one")]
+
+
+def test_a_revoked_access_key_is_still_found_and_keeps_its_first_date(store: Store) -> None:
+    store.add_access_key(access_key("one", scopes=()))
+
+    assert store.revoke_access_key("one", 150)
+    assert store.revoke_access_key("one", 170)
+
+    assert store.access_key("one") == access_key("one", scopes=(), revoked_at=150)
+
+
+def test_revoking_an_access_key_that_is_not_there_says_so(store: Store) -> None:
+    assert not store.revoke_access_key("none", 150)
+
+
+def test_a_named_value_is_replaced(store: Store) -> None:
+    store.set_meta("seal_check", b"\x00one")
+    store.set_meta("other", b"")
+    store.set_meta("seal_check", b"two")
+
+    assert store.meta("seal_check") == b"two"
+    assert store.meta("other") == b""
+    assert store.is_empty()
+
+
+def test_the_audit_trail_takes_what_it_is_given(store: Store) -> None:
+    for at in (5, 5):
+        store.audit(at, "default", "ops", "keys.create", "key-1", b"\x00sealed")
+
+
+def test_a_history_alone_makes_a_store_not_empty(store: Store) -> None:
+    save(store, histories=(history(),))
+
+    assert not store.is_empty()
+
+
+def test_an_open_store_answers_a_ping(store: Store) -> None:
+    store.ping()
+
+
+def test_a_closed_store_refuses_everything(store: Store) -> None:
+    store.close()
+
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.ping()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.read_event(key("any"))
+    with pytest.raises(StoreUnavailable, match="closed"), store.transaction():
+        pass
+
+
+_CELLS = st.dictionaries(
+    st.builds(CellKey, st.sampled_from(["user", "address"]), st.sampled_from([0, 1, BIG]), st.integers(0, 6)),
+    st.builds(Cell, st.integers(0, 3), st.integers(0, 3), st.sets(st.integers(0, 2**32 - 1), max_size=3).map(tuple)),
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    # A store is reused by all examples, so counts only ever grow: the model grows beside it.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(batches=st.lists(_CELLS, max_size=4), span=st.tuples(st.integers(0, 6), st.integers(0, 6)))
+def test_any_counts_load_as_their_sum(store: Store, batches: list[dict[CellKey, Cell]], span: tuple[int, int]) -> None:
+    every = [(kind, number, 0, 6) for kind in ("user", "address") for number in (0, 1, BIG)]
+    with store.transaction() as tx:
+        model = tx.load_cells(every)
+    for batch in batches:
+        save(store, cells=batch)
+        for at, cell in batch.items():
+            had = model.get(at, Cell(0, 0, ()))
+            users = tuple(sorted({*had.users, *cell.users}))
+            model[at] = Cell(had.attempts + cell.attempts, had.failures + cell.failures, users)
+
+    with store.transaction() as tx:
+        first, last = span
+        found = tx.load_cells([("user", BIG, first, last)])
+
+    assert found == {
+        at: cell for at, cell in model.items() if (at.kind, at.key) == ("user", BIG) and first <= at.minute <= last
+    }
