@@ -1,0 +1,73 @@
+"""A log as a stream of numbered lines, whatever it holds: bounded memory, any line end, a byte order mark or none."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, NamedTuple
+
+STDIN = "-"
+MAX_LINE = 1 << 20
+# What cannot be rewound is copied: in memory up to here, then into a temporary file that has no name.
+_SPOOL_BYTES = 64 << 20
+_CHUNK = 1 << 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Raw(NamedTuple):
+    """One line: its number from 1, its bytes without the line end, and what is known of where it stops.
+
+    `ended` is false where the file stops within the line; of an `overlong` line only the first MAX_LINE bytes are kept.
+    """
+
+    number: int
+    line: bytes
+    ended: bool
+    overlong: bool
+
+
+def open_log(path: str) -> IO[bytes]:
+    """Return a log opened for reading from its start, rewindable; `-` is standard input.
+
+    What cannot be rewound (a pipe, `<(zcat …)`) is read to its end first. Raise OSError as `open` does. Compression
+    would be undone here.
+    """
+    stream: IO[bytes] = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115
+    if path != STDIN and stream.seekable():
+        return stream
+    spool: IO[bytes] = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
+    try:
+        while chunk := stream.read(_CHUNK):
+            spool.write(chunk)
+    finally:
+        if path != STDIN:
+            stream.close()
+    spool.seek(0)
+    return spool
+
+
+def lines(stream: IO[bytes]) -> Iterator[Raw]:
+    """Yield the lines from where the stream stands, blank ones included; a byte order mark is dropped.
+
+    >>> from io import BytesIO
+    >>> [raw.line for raw in lines(BytesIO(b"one\\r\\n\\ntwo"))]
+    [b'one', b'', b'two']
+    """
+    number = 0
+    while chunk := stream.readline(MAX_LINE + 2):
+        number += 1
+        ended = chunk.endswith(b"\n")
+        if not ended and len(chunk) == MAX_LINE + 2:
+            ended = _pass_over(stream)
+        if number == 1:
+            chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
+        line = chunk.rstrip(b"\r\n")
+        yield Raw(number, line[:MAX_LINE], ended, len(line) > MAX_LINE)
+
+
+def _pass_over(stream: IO[bytes]) -> bool:
+    """Read on to the end of the line; return whether it has one."""
+    while chunk := stream.readline(_CHUNK):
+        if chunk.endswith(b"\n"):
+            return True
+    return False
