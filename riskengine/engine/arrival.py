@@ -1,0 +1,67 @@
+"""What reaches the engine: an event, a report or a remedy, with whose it is and when it came."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from riskengine.event import Event, Report, arrive
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """The end of "at risk" for one user, by hand, at `at` ms since 1970."""
+
+    user_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """An event that was answered without the store: its answer is final, and it is saved as it was given."""
+
+    event: Event
+    answer: Mapping[str, Any]
+    item: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One item of the sequence on its way in. `body` is complete: its event id and its time are set.
+
+    `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `stated_at` is
+    the time that the caller gave an event, None where it left that to us.
+    """
+
+    realm: str
+    body: Event | Report | Remedy | Journaled
+    received_at: int
+    reports: bool = False
+    who: str = ""
+    degraded: tuple[str, ...] = ()
+    stated_at: int | None = None
+
+
+def receive(event: Event, realm: str, now: int, reports: bool) -> Arrival:
+    """Return a live event's arrival at `now`; InvalidInput where its time is out of bounds."""
+    occurred_at, clamped = arrive(event.occurred_at, now)
+    event_id = event.event_id or uuid.uuid4().hex
+    whole = replace(event, event_id=event_id, occurred_at=occurred_at)
+    degraded = ("clock",) if clamped else ()
+    return Arrival(realm, whole, now, reports, degraded=degraded, stated_at=event.occurred_at)
+
+
+def receive_report(report: Report, realm: str, now: int, who: str) -> Arrival:
+    """Return a live report's arrival at `now`; InvalidInput where its time is out of bounds."""
+    at, _ = arrive(report.at, now)
+    return Arrival(realm, replace(report, at=at), now, who=who)
+
+
+def canonical(event: Event, stated_at: int | None) -> str:
+    """Return the event as it was given, as one text that is equal for equal bodies.
+
+    Its time is the one stated, not the one we set or set back, so that a retry is the same body.
+    """
+    return msgspec.json.encode(replace(event, occurred_at=stated_at), order="sorted").decode()

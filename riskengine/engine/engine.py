@@ -1,0 +1,142 @@
+"""Locate, lock, admit, load, assess, save: one batch of the sequence against one store."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from riskengine.assess import assess
+from riskengine.check import format_time
+from riskengine.decision import DECISIONS
+from riskengine.engine.admit import entry, segments
+from riskengine.engine.answer import Scene, answer, stricter
+from riskengine.engine.arrival import Arrival, Journaled
+from riskengine.engine.gate import Gate
+from riskengine.engine.rows import event_rows
+from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
+from riskengine.engine.tokens import Tokeniser
+from riskengine.engine.turn import Busy, Outcome, Turn
+from riskengine.errors import NotFound
+from riskengine.event import Event, Report
+from riskengine.history.record import blank
+from riskengine.locate.locator import Locator
+from riskengine.policy import Policy
+from riskengine.seal import Seal
+from riskengine.store.contract import Store
+
+_SEQUENCE_BITS = 12
+_WORKERS = 1024
+_ERA_MS = 1_577_836_800_000  # 2020-01-01: keeps row ids within 63 bits until 2089
+
+
+class Engine:
+    """Decides and saves batches against one store, one locator, one policy and one set of keys.
+
+    Not to be shared between threads: one feeder, one engine. Every method that reaches the store may raise
+    StoreUnavailable, and has then changed nothing.
+    """
+
+    def __init__(self, store: Store, locator: Locator, policy: Policy, seal: Seal) -> None:
+        self.store, self.locator, self.policy, self.seal = store, locator, policy, seal
+        self.tokeniser = Tokeniser(seal)
+        self._last_id = 0
+
+    def run(self, arrivals: Sequence[Arrival], gate: Gate | None = None) -> list[Outcome]:
+        """Decide, learn and save; return each item's answer, or the error it earned, in order.
+
+        Before it commits it passes `gate`. Busy marks items whose user another worker holds, and all that came after
+        such a one.
+        """
+        outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
+        for segment in segments(arrivals):
+            ids = {index: self._next_id(arrivals[index].received_at) for index in segment}
+            turn = self._turn({index: arrivals[index] for index in segment}, ids)
+            with self.store.transaction() as tx:
+                turn.take(tx)
+                if gate is not None:
+                    gate.commit()
+            for index, outcome in turn.outcomes.items():
+                outcomes[index] = outcome
+            if any(isinstance(outcome, Busy) for outcome in turn.outcomes.values()):
+                break
+        return outcomes
+
+    def preview(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Return what `run` would answer to each of these events by itself, and change nothing."""
+        outcomes = []
+        for arrival in arrivals:
+            turn = self._turn({0: arrival}, {0: 0})
+            with self.store.transaction() as tx:
+                outcomes.append(turn.preview(tx)[0])
+        return outcomes
+
+    def fallback(self, arrivals: Sequence[Arrival], missing: str) -> list[tuple[dict[str, Any], bytes]]:
+        """Return, without any store, each event's answer and the journal record that makes it last.
+
+        The answer is the stricter of the policy's fallback and every signal that needs no store; `missing` is what
+        `degraded` names.
+        """
+        turn = self._turn(dict(enumerate(arrivals)), {})
+        resources: dict[str, int] = {}
+        users = [-1 if one.tokens.user_ref is None else one.index for one in turn.entries]
+        batch = event_rows(turn.entries, users, [0] * len(users), turn.places.columns, resources)
+        source = self.locator.source()
+        widening = source.factors(batch["event_time"])
+        result = assess(batch, list(resources), blank(len(users)), self.policy, widening)
+        scene = Scene(self.policy, source, {}, (missing,), "fallback")
+        found = []
+        for index, one in enumerate(turn.entries):
+            reply = stricter(answer(one, turn.places.labels[index], result, index, scene), self.policy)
+            item = result.items[index : index + 1]
+            item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
+            found.append((reply, journal_record(one, reply, item)))
+        return found
+
+    def save_journaled(self, records: Sequence[bytes]) -> None:
+        """Save events that were answered without the store, as they were answered; repeats are passed over."""
+        arrivals = [from_journal(record) for record in records]
+        while arrivals:
+            outcomes = self.run(arrivals)
+            arrivals = [a for a, outcome in zip(arrivals, outcomes, strict=True) if isinstance(outcome, Busy)]
+
+    def find(self, event_id: str, realm: str) -> dict[str, Any]:
+        """Return one event as it was sent, its full answer, and the reports on it; NotFound if there is none."""
+        found = self.store.read_event(self.tokeniser.event_key(realm, event_id))
+        if found is None:
+            raise NotFound("there is no such event")
+        row, reports = found
+        return {
+            "event": {**raw_of(row, self.seal), "received_at": format_time(row.received_at)},
+            "answer": opened(row, self.seal)["answer"],
+            "state": row.state,
+            "reports": [
+                {"result": report.result, "at": format_time(report.at), **report_detail(report, self.seal)}
+                for report in reports
+            ],
+        }
+
+    def _turn(self, arrivals: Mapping[int, Arrival], ids: dict[int, int]) -> Turn:
+        """Return a segment with its events located and tokenised, before anything is locked."""
+        events = {i: a for i, a in arrivals.items() if isinstance(a.body, Event | Journaled)}
+        entries = [entry(index, arrival, self.tokeniser) for index, arrival in events.items()]
+        return Turn(
+            self.tokeniser,
+            self.locator,
+            self.policy,
+            entries,
+            self.locator.locate([one.event.ip for one in entries]),
+            ids=ids,
+            others={index: arrival for index, arrival in arrivals.items() if index not in events},
+            keys={
+                index: self.tokeniser.event_key(arrival.realm, arrival.body.event_id)
+                for index, arrival in arrivals.items()
+                if isinstance(arrival.body, Report)
+            },
+        )
+
+    def _next_id(self, received_at: int) -> int:
+        """Return a row id: ms since 1970, worker, and a running number; each greater than the one before."""
+        first = (received_at - _ERA_MS << 10 | self.store.worker % _WORKERS) << _SEQUENCE_BITS
+        following = self._last_id + 1
+        if following % (1 << _SEQUENCE_BITS) == 0:  # the numbers of this ms are used up: borrow the next one's
+            following = ((following >> _SEQUENCE_BITS) - 1 + _WORKERS) << _SEQUENCE_BITS
+        self._last_id = max(first, following)
+        return self._last_id

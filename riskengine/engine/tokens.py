@@ -1,0 +1,85 @@
+"""The keyed stand-ins of an event's personal values: what is stored in clear and what the core compares."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from riskengine.device import family
+from riskengine.event import Event
+from riskengine.seal import Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The keyed stand-ins of one event's personal values; 0 or None where the event does not have one."""
+
+    event_key: bytes
+    fingerprint: bytes
+    user_ref: bytes | None
+    user_key: int
+    user_key64: int
+    login: bytes | None
+    device: bytes | None
+    session: bytes | None
+    device_key: int
+    agent_key: int
+    agent: str | None
+    address: bytes
+    address_key64: int
+    line_key: int
+    prefix_key: int
+    prefix_key64: int
+
+
+class Tokeniser:
+    """Makes tokens with one seal; those of an address are kept, since addresses repeat."""
+
+    def __init__(self, seal: Seal) -> None:
+        self.seal = seal
+        self._address = lru_cache(65_536)(self._address_tokens)
+
+    def user_ref(self, realm: str, user_id: str) -> bytes:
+        """Return the opaque name of a user, which is also the blind index of the user id."""
+        return self.seal.index(realm, "user", user_id)
+
+    def event_key(self, realm: str, event_id: str) -> bytes:
+        """Return the blind index of an event id."""
+        return self.seal.index(realm, "event", event_id)
+
+    def tokens(self, realm: str, event: Event, text: str) -> Tokens:
+        """Return the tokens of an event whose canonical text is `text`."""
+        seal = self.seal
+        agent = family(event.user_agent)
+        user = event.user_id
+        address = self._address(realm, event.ip)
+        return Tokens(
+            event_key=self.event_key(realm, event.event_id or ""),
+            fingerprint=seal.index(realm, "body", text),
+            user_ref=None if user is None else self.user_ref(realm, user),
+            user_key=0 if user is None else seal.key32(realm, "user", user),
+            user_key64=0 if user is None else seal.key64(realm, "user", user) >> 1,
+            login=None if event.login is None else seal.index(realm, "login", event.login),
+            device=None if event.device_id is None else seal.index(realm, "device", event.device_id),
+            session=None if event.session_id is None else seal.index(realm, "session", event.session_id),
+            device_key=0 if event.device_id is None else seal.key32(realm, "device", event.device_id),
+            agent_key=0 if agent is None else seal.key32(realm, "agent", agent),
+            agent=agent,
+            address=address[0],
+            address_key64=address[1],
+            line_key=address[2],
+            prefix_key=address[3],
+            prefix_key64=address[4],
+        )
+
+    def _address_tokens(self, realm: str, ip: str) -> tuple[bytes, int, int, int, int]:
+        index = self.seal.address_index(realm, ip)
+        # Of the four tokens the third ends the /24 and the /64, the second the /48.
+        network = (index[:8] if ":" in ip else index[:12]).hex()
+        line = index[:12].hex() if ":" in ip else ip
+        # 63 bits: databases have no unsigned numbers.
+        return (
+            index,
+            self.seal.key64(realm, "address", ip) >> 1,
+            self.seal.key32(realm, "line", line),
+            self.seal.key32(realm, "prefix", network),
+            self.seal.key64(realm, "prefix", network) >> 1,
+        )

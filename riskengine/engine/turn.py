@@ -1,0 +1,330 @@
+"""One segment of a batch inside its transaction: lock, admit, load, assess, save."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from riskengine.assess import Assessments, assess
+from riskengine.batch import Batch, empty
+from riskengine.decision import DECISIONS
+from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unanswerable
+from riskengine.engine.answer import Scene, answer, journey_rows
+from riskengine.engine.arrival import Arrival, Remedy
+from riskengine.engine.rows import count_attempts, event_rows, report_row, spans, unpack_item
+from riskengine.engine.saved import (
+    event_row,
+    history_rows,
+    items_of,
+    load_histories,
+    made_report_row,
+    opened,
+)
+from riskengine.engine.tokens import Tokeniser
+from riskengine.errors import Conflict, NotFound, RiskEngineError
+from riskengine.event import Report
+from riskengine.history.learn import fold
+from riskengine.history.record import Records
+from riskengine.locate.locator import Locator, Places
+from riskengine.policy import Policy
+from riskengine.store.contract import Cell, CellKey, EventRow, ReportRow, Transaction
+
+Outcome = dict[str, Any] | RiskEngineError
+OTHER_BODY = "the event id was used before with another body"
+
+
+class Busy(RiskEngineError):
+    """Another worker holds this user just now; the item goes back to the head of the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A report or remedy that takes part: the row it becomes, its user, and its event where there is one.
+
+    `twin` is the index of an event of this very segment that it speaks of, -1 for one that is stored.
+    """
+
+    index: int
+    arrival: Arrival
+    row: np.ndarray
+    user: bytes
+    result: str
+    at: int
+    event: EventRow | None = None
+    twin: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A segment as the core takes it. `position` says which row of `batch` an item (by index) is."""
+
+    batch: Batch
+    position: dict[int, int]
+    users: list[bytes]
+    records: Records
+    resources: list[str]
+    added: dict[CellKey, Cell]
+
+
+@dataclass(slots=True)
+class Turn:
+    """The items of one segment, by their index among the arrivals, and what became of each so far."""
+
+    tokeniser: Tokeniser
+    locator: Locator
+    policy: Policy
+    entries: list[Entry]
+    places: Places
+    ids: dict[int, int]  # row id of each item
+    others: dict[int, Arrival]  # reports and remedies
+    keys: dict[int, bytes]  # event key of each report
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def take(self, tx: Transaction) -> dict[int, Outcome]:
+        """Decide and save the segment; return each item's outcome. What is locked elsewhere is Busy."""
+        busy = self._lock(tx)
+        self.outcomes |= {index: Busy("the user is held by another worker") for index in busy}
+        waiting = [one for one in self.entries if one.index not in busy]
+        fresh, stored, twins = claim(waiting, self.ids, tx)
+        for one in waiting:
+            if one.index in stored:
+                self.outcomes[one.index] = self._repeat(one, stored[one.index])
+        accepted = self._admit(tx, fresh, busy)
+        alone = accepted[0] if len(accepted) == 1 and not fresh else None
+        if alone is not None and alone.result == "confirmed_compromised":
+            self._refold(tx, alone)
+        elif alone is not None and alone.result == "remediated":
+            self._remedy(tx, alone)
+        elif fresh or accepted:
+            self._decide(tx, fresh, accepted)
+        for repeat, first in twins:
+            same = repeat.tokens.fingerprint == first.tokens.fingerprint
+            self.outcomes[repeat.index] = self.outcomes[first.index] if same else Conflict(OTHER_BODY)
+        return self.outcomes
+
+    def preview(self, tx: Transaction) -> dict[int, Outcome]:
+        """Return the answers to the segment's events and save nothing."""
+        loaded = self._load(tx, self.entries, [])
+        result = self._assess(loaded)
+        return dict(self._answers(tx, self.entries, loaded, result))
+
+    def _lock(self, tx: Transaction) -> set[int]:
+        """Try to lock every user concerned; return the indexes of the items that must wait."""
+        inside = {one.tokens.event_key: one.tokens.user_ref for one in self.entries}
+        outside = tx.find_events(set(self.keys.values()) - inside.keys()) if self.keys else {}
+        user_of = {one.index: one.tokens.user_ref for one in self.entries}
+        for index, key in self.keys.items():
+            row = outside.get(key)
+            user_of[index] = inside.get(key, row.user_ref if row else None)
+        for index, arrival in self.others.items():
+            if isinstance(arrival.body, Remedy):
+                user_of[index] = self.tokeniser.user_ref(arrival.realm, arrival.body.user_id)
+        users = {user for user in user_of.values() if user is not None}
+        held = tx.lock_users(users) if users else set()
+        return {index for index, user in user_of.items() if user is not None and user not in held}
+
+    def _repeat(self, one: Entry, row: EventRow | None) -> Outcome:
+        """Return what an event id that was used before gets: the same answer, or a Conflict for another body."""
+        if row is None:
+            return Conflict("the event id was used before and its event is gone")
+        if row.fingerprint != one.tokens.fingerprint:
+            return Conflict(OTHER_BODY)
+        reply: dict[str, Any] = opened(row, self.tokeniser.seal)["answer"]
+        return reply
+
+    def _admit(self, tx: Transaction, fresh: Sequence[Entry], busy: set[int]) -> list[Accepted]:
+        """Return the reports and remedies that take part; the outcome of the others is settled."""
+        inside = {one.tokens.event_key: one for one in fresh}
+        wanted = {key for index, key in self.keys.items() if index not in busy and key not in inside}
+        stored = tx.find_events(wanted) if wanted else {}
+        accepted = []
+        for index, arrival in self.others.items():
+            if index in busy:
+                continue
+            body = arrival.body
+            if isinstance(body, Remedy):
+                named = self.tokeniser.user_ref(arrival.realm, body.user_id)
+                row = report_row(None, "remediated", body.at)
+                accepted.append(Accepted(index, arrival, row, named, "remediated", body.at))
+                continue
+            assert isinstance(body, Report)
+            assert body.at is not None
+            twin = inside.get(self.keys[index])
+            if twin is not None:
+                row, user = report_row(None, body.result, body.at), twin.tokens.user_ref
+                if user is None:
+                    self.outcomes[index] = Conflict(NO_ACCOUNT)
+                else:
+                    accepted.append(Accepted(index, arrival, row, user, body.result, body.at, twin=twin.index))
+                continue
+            try:
+                found = self._admit_stored(tx, index, arrival, body, body.at, stored.get(self.keys[index]))
+            except (NotFound, Conflict) as error:
+                self.outcomes[index] = error
+            else:
+                accepted += found
+        return accepted
+
+    def _admit_stored(
+        self, tx: Transaction, index: int, arrival: Arrival, body: Report, at: int, event: EventRow | None
+    ) -> list[Accepted]:
+        """Return a report on a stored event, or nothing where it is a repeat."""
+        if not check_report(body, event, tx.reports_on(event.id) if event else []):
+            self.outcomes[index] = reported(body.event_id, body.result)
+            return []
+        assert event is not None
+        assert event.user_ref is not None
+        row = report_row(unpack_item(opened(event, self.tokeniser.seal)["item"]), body.result, at)
+        return [Accepted(index, arrival, row, event.user_ref, body.result, at, event)]
+
+    def _load(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> Loaded:
+        """Return the segment as the core takes it: rows in order of arrival, histories, earlier attempts."""
+        realm_of = self._realms(fresh, accepted)
+        users = sorted(realm_of)
+        number = {user: index for index, user in enumerate(users)}
+        records = load_histories(tx, users, realm_of, self.tokeniser.seal)
+        resources: dict[str, int] = {}
+        rows = self._event_rows(fresh, number, resources)
+        tokens = [one.tokens for one in fresh]
+        window = self.policy.attempts.window_minutes
+        cells = tx.load_cells(spans(rows, tokens, window)) if fresh else {}
+        added = count_attempts(rows, tokens, cells, window)
+        order = sorted([*(one.index for one in fresh), *(a.index for a in accepted)])
+        position = {index: place for place, index in enumerate(order)}
+        batch = empty(len(order))
+        for one, row in zip(fresh, rows, strict=True):
+            batch[position[one.index]] = row
+        for report in accepted:
+            row = report.row.copy()
+            if report.twin >= 0:
+                row = report_row(batch[position[report.twin] : position[report.twin] + 1], report.result, report.at)
+                row["source"] = position[report.twin]
+            row["user"] = number[report.user]
+            batch[position[report.index]] = row[0]
+        return Loaded(batch, position, users, records, list(resources), added)
+
+    def _realms(self, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> dict[bytes, str]:
+        of_events = {one.tokens.user_ref: one.arrival.realm for one in fresh if one.tokens.user_ref is not None}
+        return {**of_events, **{report.user: report.arrival.realm for report in accepted}}
+
+    def _event_rows(self, fresh: Sequence[Entry], number: Mapping[bytes, int], resources: dict[str, int]) -> Batch:
+        """Return the rows of the events; one from the journal comes as it was decided."""
+        at = {one.index: place for place, one in enumerate(self.entries)}
+        users = [-1 if one.tokens.user_ref is None else number[one.tokens.user_ref] for one in fresh]
+        columns = self.places.columns[[at[one.index] for one in fresh]]
+        rows = event_rows(fresh, users, [self.ids[one.index] for one in fresh], columns, resources)
+        for place, one in enumerate(fresh):
+            if one.journaled is not None:
+                kept = unpack_item(one.journaled.item)
+                kept["user"], kept["row"] = users[place], self.ids[one.index]
+                rows[place] = kept[0]
+        return rows
+
+    def _assess(self, loaded: Loaded) -> Assessments:
+        widening = self.locator.source().factors(loaded.batch["event_time"])
+        return assess(loaded.batch, loaded.resources, loaded.records, self.policy, widening)
+
+    def _decide(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
+        """Assess what was admitted, and save it."""
+        loaded = self._load(tx, fresh, accepted)
+        result = self._assess(loaded)
+        replies = dict(self._answers(tx, fresh, loaded, result))
+        self.outcomes |= replies
+        seal, events = self.tokeniser.seal, []
+        for one in fresh:
+            place = loaded.position[one.index]
+            seq, item = int(result.verdicts["seq"][place]), result.items[place : place + 1]
+            row = event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
+            events.append(row)
+        reports, states = self._reports(accepted, loaded, result)
+        histories = history_rows(loaded.users, loaded.records, self._realms(fresh, accepted), seal)
+        tx.save(events, reports, states, histories, loaded.added)
+
+    def _answers(
+        self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (index, answer) of each event; what the journal brings was answered before."""
+        scene = Scene(self.policy, self.locator.source(), self._names(tx, fresh, loaded, result))
+        label = {one.index: self.places.labels[place] for place, one in enumerate(self.entries)}
+        for one in fresh:
+            if one.journaled is not None:
+                yield one.index, dict(one.journaled.answer)
+                continue
+            place = loaded.position[one.index]
+            yield one.index, answer(one, label[one.index], result, place, scene)
+
+    def _names(
+        self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
+    ) -> dict[int, str | None]:
+        """Return what to call the other ends of the journeys worth telling, by row id of their event."""
+        names = {self.ids[one.index]: self.places.labels[at].place() for at, one in enumerate(self.entries)}
+        missing = journey_rows(result, [loaded.position[one.index] for one in fresh]) - names.keys()
+        for row in tx.events_by_id(missing).values() if missing else ():
+            where = opened(row, self.tokeniser.seal)["answer"]["location"]
+            names[row.id] = where["place"] if where else None
+        return names
+
+    def _reports(
+        self, accepted: Sequence[Accepted], loaded: Loaded, result: Assessments
+    ) -> tuple[list[ReportRow], dict[int, str]]:
+        """Return the rows of the reports that count, and the new states of their events; settle their outcome."""
+        rows, states = [], {}
+        for report in accepted:
+            place = loaded.position[report.index]
+            body = report.arrival.body
+            item = result.items[place]
+            took = int(item["time"] - item["event_time"])
+            refusal = unanswerable(report.result, DECISIONS[item["decision"]], took) if report.twin >= 0 else None
+            if refusal is not None:
+                self.outcomes[report.index] = Conflict(refusal)
+                continue
+            event = self.ids[report.twin] if report.twin >= 0 else report.event.id if report.event else None
+            seq = int(result.verdicts["seq"][place])
+            row_id = self.ids[report.index]
+            seal = self.tokeniser.seal
+            rows.append(
+                made_report_row(report.arrival, row_id, event, report.user, seq, report.result, report.at, seal)
+            )
+            if event is not None:
+                states[event] = report.result
+            if isinstance(body, Report):
+                self.outcomes[report.index] = reported(body.event_id, body.result)
+            else:
+                self.outcomes[report.index] = remediated(report.user)
+        return rows, states
+
+    def _remedy(self, tx: Transaction, remedy: Accepted) -> None:
+        """End "at risk"; NotFound for a user never seen, and nothing to do for one who is not at risk."""
+        realm_of = {remedy.user: remedy.arrival.realm}
+        if not tx.load_histories([remedy.user]):
+            self.outcomes[remedy.index] = NotFound("there is no such user")
+        elif not load_histories(tx, [remedy.user], realm_of, self.tokeniser.seal)["at_risk"][0]:
+            self.outcomes[remedy.index] = remediated(remedy.user)
+        else:
+            self._decide(tx, [], [remedy])
+
+    def _refold(self, tx: Transaction, report: Accepted) -> None:
+        """Take in a confirmed compromise: the user's history is folded again without the event."""
+        seal, event = self.tokeniser.seal, report.event
+        assert event is not None
+        before = tx.load_histories([report.user]).get(report.user)
+        seq = (before.seq if before else 0) + 1
+        record = fold(np.concatenate([items_of(tx, report.user, seal), report.row]))
+        record["seq"] = seq  # a purge may have taken items that the fold no longer counts
+        realm, row_id = report.arrival.realm, self.ids[report.index]
+        row = made_report_row(report.arrival, row_id, event.id, report.user, seq, report.result, report.at, seal)
+        histories = history_rows([report.user], record, {report.user: realm}, seal)
+        tx.save([], [row], {event.id: report.result}, histories, {})
+        assert isinstance(report.arrival.body, Report)
+        self.outcomes[report.index] = reported(report.arrival.body.event_id, report.result)
+
+
+def reported(event_id: str, result: str) -> dict[str, Any]:
+    """Return the answer to a report, new or repeated."""
+    return {"event_id": event_id, "result": result}
+
+
+def remediated(user: bytes) -> dict[str, Any]:
+    """Return the answer to a remedy, new or repeated."""
+    return {"user_ref": user.hex(), "at_risk": False}

@@ -1,0 +1,318 @@
+"""Requests that wait become one batch; the batch goes through the engine; each gets its answer. No timer."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
+from riskengine.engine.engine import Engine
+from riskengine.engine.gate import Gate
+from riskengine.engine.turn import Busy, Outcome
+from riskengine.errors import InvalidInput, Overloaded, RiskEngineError, StoreUnavailable
+from riskengine.event import Event, Report
+from riskengine.journal import Journal
+from riskengine.metrics import BATCHES, FALLBACKS, JOURNALED
+
+LARGEST_BATCH = 256
+RETRY_SECONDS = 1.0  # how long a store that failed is left alone
+PROBE_SECONDS = 2.0
+COMMIT_SECONDS = 2.0  # how long a commit that has begun is waited for beyond the deadline
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An item in the queue, and where its outcome goes."""
+
+    arrival: Arrival
+    outcome: "asyncio.Future[Outcome]"
+
+
+def now_ms() -> int:
+    """Return the time in ms since 1970: the one place where live reads the clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Live:
+    """Feeds an engine with what callers send. One batch is under way at a time, in a thread of its own.
+
+    `deadline` is how many seconds a batch may take before its events are answered without the store, `most_waiting`
+    how many items may wait before further ones are turned away.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, *, deadline: float = 0.5, most_waiting: int = 2048) -> None:
+        self.engine, self.journal = engine, journal
+        self._deadline, self._most_waiting = deadline, most_waiting
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._spare = ThreadPoolExecutor(1, "fallback")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._store_failed_at: float | None = None
+        self._journal_failed = False
+        self._stuck: asyncio.Future[list[Outcome]] | None = None
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to answer; what an earlier process left in the journal is saved first."""
+        await self._drain()
+        self._tasks = [asyncio.create_task(self._answer_all()), asyncio.create_task(self._probe())]
+
+    async def stop(self) -> None:
+        """Answer what waits, save what the journal holds if the store takes it, and let go of the threads."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            await self._tasks[0]
+            self._tasks[1].cancel()
+            await asyncio.gather(self._tasks[1], return_exceptions=True)
+        await self._drain()
+        self._thread.shutdown(wait=self._stuck is None or self._stuck.done(), cancel_futures=True)
+        self._spare.shutdown()
+
+    def ready(self) -> list[str]:
+        """Return why this process should not be sent requests just now; nothing when it may."""
+        reasons = []
+        if self._stopping:
+            reasons.append("stopping")
+        elif not self._tasks:
+            reasons.append("starting")
+        if self._store_failed_at is not None:
+            reasons.append("the store does not answer")
+            if self._journal_failed:
+                reasons.append("the journal cannot be written")
+        return reasons
+
+    # --- what callers ask -----------------------------------------------------------------------------------------
+
+    async def score(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
+        """Decide these events, in order; return each one's full answer or the error it earned."""
+        now = now_ms()
+        arrivals = [_received(event, realm, now, reports) for event in events]
+        good = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
+        answered = iter(await self._all(good))
+        return [next(answered) if isinstance(arrival, Arrival) else arrival for arrival in arrivals]
+
+    async def preview(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
+        """Return what `score` would answer now to each event by itself; nothing is saved or learnt."""
+        now = now_ms()
+        found: list[Outcome] = []
+        for event in events:
+            arrival = _received(event, realm, now, reports)
+            if isinstance(arrival, Arrival):
+                found += await self._in_thread(self.engine.preview, [arrival])
+            else:
+                found.append(arrival)
+        return found
+
+    async def report(self, report: Report, realm: str, who: str) -> dict[str, Any]:
+        """Take in a report; NotFound or Conflict where it does not belong, StoreUnavailable when it cannot be kept."""
+        return await self._one(receive_report(report, realm, now_ms(), who))
+
+    async def remediate(self, user_id: str, realm: str, who: str) -> dict[str, Any]:
+        """End a user's "at risk"; NotFound for a user never seen."""
+        now = now_ms()
+        return await self._one(Arrival(realm, Remedy(user_id, now), now, who=who))
+
+    async def event(self, event_id: str, realm: str) -> dict[str, Any]:
+        """Return one event with its answer and the reports on it; NotFound if there is none."""
+        return await self._in_thread(self.engine.find, event_id, realm)
+
+    async def _one(self, arrival: Arrival) -> dict[str, Any]:
+        [outcome] = await self._all([arrival])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Queue these items one behind the other and return their outcomes; Overloaded when too many wait."""
+        if self._stopping or len(self._queue) + len(arrivals) > self._most_waiting:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(arrival, loop.create_future()) for arrival in arrivals]
+        self._queue.extend(waiting)
+        self._wake.set()
+        return [await one.outcome for one in waiting]
+
+    async def _in_thread(self, work: Any, *given: Any) -> Any:
+        """Run a read in the engine's thread, behind the batch under way; StoreUnavailable when that takes too long."""
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
+        try:
+            return await asyncio.wait_for(running, 4 * self._deadline)
+        except TimeoutError as error:
+            raise StoreUnavailable("the store does not answer in time") from error
+
+    # --- the one task ---------------------------------------------------------------------------------------------
+
+    async def _answer_all(self) -> None:
+        """Take all that waits, answer it, and begin again, until stopped and nothing waits."""
+        while True:
+            if not self._queue:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
+            try:
+                await self._answer(batch)
+            except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
+                _log.exception("batch_failed", items=len(batch))
+                for one in batch:
+                    if not one.outcome.done():
+                        one.outcome.set_exception(error)
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        outcomes = await self._decide([one.arrival for one in batch])
+        again = []
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Busy):
+                again.append(one)
+            elif not one.outcome.done():  # a caller that went away has cancelled it
+                one.outcome.set_result(outcome)
+        if again:
+            self._queue.extendleft(reversed(again))
+            await asyncio.sleep(0.002)  # another worker holds these users: let it finish
+
+    async def _decide(self, arrivals: list[Arrival]) -> list[Outcome]:
+        """Return the outcomes of a batch: by the engine, or without the store when that fails or is too slow."""
+        BATCHES.observe(len(arrivals))
+        if self._store_rests():
+            return await self._without_store(arrivals)
+        gate = Gate()
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._run, arrivals, gate)
+        try:
+            outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
+        except TimeoutError:
+            if gate.abandon():
+                return await self._give_up(running, arrivals, "too slow")
+            # The commit has begun: what it decided will probably last, so it is waited for a little longer.
+            done, _ = await asyncio.wait([running], timeout=COMMIT_SECONDS)
+            if not done or isinstance(running.exception(), StoreUnavailable):
+                return await self._give_up(running, arrivals, "commit unanswered")
+            outcomes = running.result()
+        except StoreUnavailable as error:
+            return await self._give_up(running, arrivals, str(error))
+        self._store_failed_at = None
+        return outcomes
+
+    def _run(self, arrivals: list[Arrival], gate: Gate) -> list[Outcome]:
+        """Run a batch; if something in it breaks the engine, run it item by item so that only the culprit fails."""
+        try:
+            return self.engine.run(arrivals, gate)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            _log.exception("batch_split", items=len(arrivals))
+        return _one_by_one(lambda arrival: self.engine.run([arrival], gate)[0], arrivals)
+
+    def _store_rests(self) -> bool:
+        if self._stuck is not None and not self._stuck.done():
+            return True
+        failed = self._store_failed_at
+        return failed is not None and time.monotonic() - failed < RETRY_SECONDS
+
+    async def _give_up(
+        self, running: "asyncio.Future[list[Outcome]]", arrivals: list[Arrival], why: str
+    ) -> list[Outcome]:
+        self._stuck = running
+        running.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._store_failed_at = time.monotonic()
+        _log.warning("store_unavailable", why=why, items=len(arrivals))
+        return await self._without_store(arrivals)
+
+    async def _without_store(self, arrivals: list[Arrival]) -> list[Outcome]:
+        """Answer events from what needs no store and journal them; reports have to be sent again."""
+        events = [arrival for arrival in arrivals if isinstance(arrival.body, Event)]
+        loop = asyncio.get_running_loop()
+        replies: list[Outcome]
+        try:
+            replies = list(await loop.run_in_executor(self._spare, self._journal_them, events)) if events else []
+        except StoreUnavailable as error:
+            self._journal_failed = True
+            replies = [error] * len(events)
+        else:
+            self._journal_failed = False
+        answered = iter(replies)
+        missing = StoreUnavailable("the store does not answer")
+        return [next(answered) if isinstance(arrival.body, Event) else missing for arrival in arrivals]
+
+    def _journal_them(self, arrivals: list[Arrival]) -> list[Outcome]:
+        try:
+            return self._journal_all(arrivals)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            _log.exception("batch_split", items=len(arrivals))
+        return _one_by_one(lambda arrival: self._journal_all([arrival])[0], arrivals)
+
+    def _journal_all(self, arrivals: list[Arrival]) -> list[Outcome]:
+        found = self.engine.fallback(arrivals, "store")
+        self.journal.append([record for _, record in found])
+        FALLBACKS.inc(len(found))
+        JOURNALED.set(self.journal.pending())
+        return [reply for reply, _ in found]
+
+    # --- the journal ----------------------------------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        """Every few seconds: after a failure see whether the store is back, and save what the journal holds."""
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            if self._stuck is not None and not self._stuck.done():
+                continue
+            if self._store_failed_at is not None or self.journal.pending():
+                await self._drain()
+
+    async def _drain(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._drain_now)
+        except StoreUnavailable as error:
+            self._store_failed_at = time.monotonic()
+            _log.warning("journal_waits", why=str(error), pending=self.journal.pending())
+        else:
+            self._store_failed_at = None
+        JOURNALED.set(self.journal.pending())
+
+    def _drain_now(self) -> None:
+        self.engine.store.ping()
+        self.journal.drain(self.engine.save_journaled)
+
+
+class Culprit(RiskEngineError):
+    """An item that the engine could not decide; `cause` is the defect."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__("the item could not be decided")
+        self.__cause__ = cause
+
+
+def _one_by_one(decide: Callable[[Arrival], Outcome], arrivals: list[Arrival]) -> list[Outcome]:
+    """Return each item's outcome by itself, so that one that breaks the engine fails alone."""
+    outcomes: list[Outcome] = []
+    for arrival in arrivals:
+        try:
+            outcomes.append(decide(arrival))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            _log.exception("item_failed")
+            outcomes.append(Culprit(error))
+    return outcomes
+
+
+def _received(event: Event, realm: str, now: int, reports: bool) -> Arrival | InvalidInput:
+    try:
+        return receive(event, realm, now, reports)
+    except InvalidInput as error:
+        return error

@@ -1,0 +1,163 @@
+"""A log through the engine: what live would have decided, had everything arrived in order of time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from riskengine.engine.arrival import Arrival
+from riskengine.engine.engine import Engine
+from riskengine.engine.turn import Busy
+from riskengine.errors import Conflict, RiskEngineError
+from riskengine.event import Event, Report
+from riskengine.locate.locator import Locator
+from riskengine.policy import Policy
+from riskengine.readers.log import Read, Rejected, Skipped
+from riskengine.seal import Keys, Seal
+from riskengine.store.memory import MemoryStore
+
+BATCH = 4096
+REALM = "default"
+# A replay that saves nothing seals nothing that lasts: one known key makes its output the same every time. Whoever
+# holds the output and a list of names can therefore tell whose lines are whose, as the log itself would have told.
+REPLAY_KEYS = Keys(index=bytes(32), current="00000000", seal={"00000000": bytes(32)})
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of every line, for the one summary at the end."""
+
+    sources: list[str] = field(default_factory=list)
+    events: int = 0
+    reports: int = 0
+    duplicates: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    refused_reports: int = 0
+    reporting: bool = False
+    decisions: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def lines(self) -> list[str]:
+        """Return the summary as lines for a person."""
+        decided = ", ".join(f"{count:,} {name}" for name, count in sorted(self.decisions.items()))
+        told = ", ".join(f"{name} {count:,}" for name, count in self.reasons.most_common(6))
+        assumed = (
+            "step-ups count as the log reports them"
+            if self.reporting
+            else "the log holds no reports: what a step-up showed is taken as provisional"
+        )
+        return [
+            *self.sources,
+            f"{self.events:,} events decided: {decided or 'none'}",
+            f"reasons: {told or 'none'}",
+            f"{self.reports:,} reports counted, {self.refused_reports:,} answered no step-up of this policy; {assumed}",
+            f"{self.duplicates:,} duplicates, {self.skipped:,} lines that are no login, {self.rejected:,} rejected",
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item of a log: where it stood, and as how manieth item it was read."""
+
+    item: Event | Report
+    source: str
+    line: int
+    number: int
+
+
+def gather(
+    found: Iterable[Read | Rejected | Skipped], reject: Callable[[Rejected], None], summary: Summary
+) -> list[Line]:
+    """Return a log's items as they stand, and count the rest into `summary`; `reject` gets what cannot be read."""
+    lines: list[Line] = []
+    for one in found:
+        if isinstance(one, Read):
+            lines.append(Line(one.item, one.source, one.line, len(lines)))
+        elif isinstance(one, Rejected):
+            summary.rejected += 1
+            reject(one)
+        else:
+            summary.skipped += one.count
+    summary.reporting = any(isinstance(line.item, Report) for line in lines)
+    return lines
+
+
+def in_time_order(lines: list[Line]) -> list[Line]:
+    """Return items in order of time, ties as the log has them.
+
+    A report on an event stands after it, even where their times are equal or a clock went wrong.
+    """
+    time_of = {line.item.event_id: line.item.occurred_at or 0 for line in lines if isinstance(line.item, Event)}
+
+    def when(line: Line) -> tuple[int, int]:
+        item = line.item
+        if isinstance(item, Report):
+            return max(item.at or 0, time_of.get(item.event_id, 0)), 1
+        return item.occurred_at or 0, 0
+
+    return sorted(lines, key=when)
+
+
+def decide(
+    lines: list[Line],
+    engine: Engine,
+    summary: Summary,
+    reject: Callable[[Rejected], None],
+    progress: Callable[[int], None],
+    received_at: int | None = None,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number, answer) of each event, in the order of `lines`: the full answer, with `log` and `line` where the
+    event stood. (`source` is the answer's own: who decided.) `received_at`, ms since 1970, is what an import saves as
+    the time of arrival; without it each event's own time stands for it."""
+    known: set[str] = set()
+    for start in range(0, len(lines), BATCH):
+        batch = lines[start : start + BATCH]
+        arrivals = [_arrival(line, summary.reporting, received_at) for line in batch]
+        for line, outcome in zip(batch, _run(engine, arrivals), strict=True):
+            if isinstance(outcome, RiskEngineError):
+                _refuse(line, outcome, summary, reject)
+            elif isinstance(line.item, Report):
+                summary.reports += 1
+            elif line.item.event_id in known:
+                summary.duplicates += 1
+            else:
+                known.add(line.item.event_id or "")
+                summary.events += 1
+                summary.decisions[outcome["decision"]] += 1
+                summary.reasons.update(reason["code"] for reason in outcome["reasons"])
+                yield line.number, outcome | {"log": line.source, "line": line.line}
+        progress(len(batch))
+
+
+def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
+    item = line.item
+    if isinstance(item, Event):
+        assert item.occurred_at is not None
+        return Arrival(REALM, item, received_at or item.occurred_at, reporting, stated_at=item.occurred_at)
+    assert item.at is not None
+    return Arrival(REALM, item, received_at or item.at, who="log")
+
+
+def _run(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
+    """Return the outcomes of a batch, waiting for users that a live server holds."""
+    outcomes = engine.run(arrivals)
+    while any(isinstance(outcome, Busy) for outcome in outcomes):
+        waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Busy)]
+        for index, outcome in zip(waiting, engine.run([arrivals[i] for i in waiting]), strict=True):
+            outcomes[index] = outcome
+    return outcomes
+
+
+def _refuse(line: Line, error: RiskEngineError, summary: Summary, reject: Callable[[Rejected], None]) -> None:
+    """Count what the engine would not take: a report that answers no step-up is normal, the rest is rejected."""
+    if isinstance(line.item, Report) and isinstance(error, Conflict):
+        summary.refused_reports += 1
+        return
+    summary.rejected += 1
+    reject(Rejected(line.source, line.line, str(error), ""))
+
+
+def memory_engine(locator: Locator, policy: Policy) -> Engine:
+    """Return an engine that remembers nothing beyond this process: for a replay that saves nothing."""
+    return Engine(MemoryStore(), locator, policy, Seal(REPLAY_KEYS))

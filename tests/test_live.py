@@ -1,0 +1,251 @@
+"""Live: what callers get when all is well, when the store is held by another, and when it is gone."""
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from riskengine.engine.arrival import receive
+from riskengine.engine.engine import Engine
+from riskengine.engine.gate import Gate
+from riskengine.errors import Conflict, InvalidInput, NotFound, Overloaded, RiskEngineError, StoreUnavailable
+from riskengine.event import DAY_MS, Event, Report
+from riskengine.journal import Journal
+from riskengine.live import Live, now_ms
+from riskengine.store.memory import MemoryStore
+from riskengine.store.sql import SqlStore, upgrade
+from tests.doors import ADDRESSES, SEAL, engine_over
+from tests.fixtures_geo import World
+
+HOME, AWAY = ADDRESSES["new_york"], ADDRESSES["tokyo"]
+
+
+def login(event_id: str, ip: str = HOME, user: str = "ana", **given: Any) -> Event:
+    return Event(user, ip, event_id=event_id, **given)
+
+
+def play(live: Live, scene: Coroutine[Any, Any, Any]) -> Any:
+    """Run a scene between start and stop."""
+
+    async def whole() -> Any:
+        await live.start()
+        try:
+            return await scene
+        finally:
+            await live.stop()
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    upgrade(f"sqlite:///{tmp_path}/live.db")
+    return tmp_path / "live.db"
+
+
+@pytest.fixture
+def engine(database: Path, world: World) -> Engine:
+    return engine_over(SqlStore(f"sqlite:///{database}"), world)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal", SEAL)
+
+
+def test_many_at_once_are_each_answered_in_order(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal)
+
+    async def scene() -> list[Any]:
+        return await asyncio.gather(
+            *(live.score([login(f"e{i}", user=f"u{i % 7}")], "default", True) for i in range(99))
+        )
+
+    answers = play(live, scene())
+    assert [answer[0]["event_id"] for answer in answers] == [f"e{i}" for i in range(99)]
+
+
+def test_one_wrong_event_does_not_fail_its_batch(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal)
+    events = [login("a"), login("b", occurred_at=now_ms() + 3 * DAY_MS), login("c")]
+
+    first, wrong, last = play(live, live.score(events, "default", True))
+    assert first["decision"] == last["decision"] == "allow"
+    assert isinstance(wrong, InvalidInput)
+
+
+def test_a_clock_that_runs_ahead_is_set_back_and_said_so(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal)
+
+    [answer] = play(live, live.score([login("a", occurred_at=now_ms() + DAY_MS // 2)], "default", True))
+    assert answer["degraded"] == ["clock"]
+
+
+def test_the_same_event_again_is_the_same_answer_without_a_time_and_with_a_wrong_one(
+    engine: Engine, journal: Journal
+) -> None:
+    live = Live(engine, journal)
+    ahead = now_ms() + DAY_MS // 2
+
+    async def scene() -> list[Any]:
+        found = []
+        for event in (login("a"), login("a"), login("b", occurred_at=ahead), login("b", occurred_at=ahead)):
+            found += await live.score([event], "default", True)
+            await asyncio.sleep(0.005)
+        return [*found, *await live.score([login("a", ip=AWAY)], "default", True)]
+
+    a, again, b, b_again, other = play(live, scene())
+    assert a == again
+    assert b == b_again
+    assert isinstance(other, Conflict)
+    assert engine.store.counts()["events"] == 2
+
+
+def test_a_preview_saves_and_teaches_nothing(engine: Engine, journal: Journal) -> None:
+    live = Live(engine, journal)
+
+    async def scene() -> Any:
+        await live.score([login("a")], "default", True)
+        return await live.preview([login("b", ip=AWAY), login("c")], "default", True)
+
+    away, home = play(live, scene())
+    assert away["decision"] == "step_up"
+    assert home["decision"] == "allow"
+    assert engine.store.counts() == {"events": 1, "reports": 0, "users": 1}
+
+
+def test_realms_do_not_see_each_other(engine: Engine, journal: Journal) -> None:
+    live = Live(engine, journal)
+
+    async def scene() -> Any:
+        await live.score([login("a")], "one", True)
+        [other] = await live.score([login("a", ip=AWAY)], "two", True)
+        with pytest.raises(NotFound):
+            await live.event("a", "three")
+        with pytest.raises(NotFound):
+            await live.report(Report("a", "step_up_passed"), "three", "test")
+        return other
+
+    assert play(live, scene())["maturity"] == "none"
+
+
+def test_while_another_holds_the_store_logins_are_answered_and_kept(
+    database: Path, engine: Engine, journal: Journal
+) -> None:
+    live = Live(engine, journal, deadline=0.2)
+
+    async def scene() -> dict[str, Any]:
+        await live.score([login("a", user="ben")], "default", True)
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            began = asyncio.get_running_loop().time()
+            [held] = await live.score([login("b")], "default", True)
+            took = asyncio.get_running_loop().time() - began
+            with pytest.raises(StoreUnavailable):
+                await live.report(Report("a", "confirmed_safe"), "default", "test")
+            assert live.ready() == ["the store does not answer"]
+            assert journal.pending() == 1
+        assert took < 1.0
+        assert (held["decision"], held["source"], held["degraded"]) == ("step_up", "fallback", ["store"])
+        await _until(lambda: not live.ready() and not journal.pending())
+        [again] = await live.score([login("b")], "default", True)
+        assert again == held, "a retry gets the answer that was given, now from the store"
+        await live.report(Report("b", "step_up_passed"), "default", "test")
+        [known] = await live.score([login("c", ip=HOME)], "default", True)
+        return known
+
+    assert play(live, scene())["maturity"] == "learning", "a fallback that was reported passed has taught"
+    assert engine.store.counts()["events"] == 3
+
+
+async def _until(done: Any) -> None:
+    for _ in range(200):
+        if done():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came to be")
+
+
+def test_what_a_dead_process_journaled_the_next_one_saves(engine: Engine, journal: Journal, tmp_path: Path) -> None:
+    [(answer, record)] = engine.fallback([receive(login("left"), "default", now_ms(), True)], "store")
+    journal.append([record])
+    journal.close()
+    live = Live(engine, Journal(tmp_path / "journal", SEAL))
+
+    found = play(live, live.event("left", "default"))
+    assert found["answer"] == answer
+    assert live.journal.pending() == 0
+
+
+def test_without_store_and_journal_nobody_is_answered(engine: Engine, journal: Journal) -> None:
+    live = Live(engine, journal)
+
+    async def scene() -> Any:
+        engine.store.close()
+        journal.close()
+        return await live.score([login("a")], "default", True)
+
+    [answer] = play(live, scene())
+    assert isinstance(answer, StoreUnavailable)
+
+
+def test_too_many_that_wait_are_turned_away_at_once(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal, most_waiting=3)
+
+    async def scene() -> None:
+        with pytest.raises(Overloaded):
+            await live.score([login(f"e{i}") for i in range(4)], "default", True)
+
+    play(live, scene())
+
+
+def test_what_waits_at_the_stop_is_answered(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal)
+
+    async def scene() -> Any:
+        waiting = [asyncio.create_task(live.score([login(f"e{i}")], "default", True)) for i in range(5)]
+        await asyncio.sleep(0)
+        await live.stop()
+        return [(await task)[0]["decision"] for task in waiting]
+
+    assert play(live, scene()) == ["allow"] * 5
+
+
+def test_a_caller_that_went_away_does_not_stop_the_others(engine: Engine, journal: Journal) -> None:
+    live = Live(engine, journal)
+
+    async def scene() -> Any:
+        gone = asyncio.create_task(live.score([login("gone")], "default", True))
+        await asyncio.sleep(0)
+        gone.cancel()
+        answered = await live.score([login("here")], "default", True)
+        return answered, await live.event("gone", "default")
+
+    answered, stored = play(live, scene())
+    assert answered[0]["decision"] == "allow"
+    assert stored["event"]["user_id"] == "ana", "its event is stored once all the same"
+
+
+def test_one_event_that_breaks_the_engine_fails_alone(world: World, journal: Journal) -> None:
+    """An action that does not exist is what no validated event can bring: it stands for a defect of ours."""
+    engine = engine_over(MemoryStore(), world)
+    live = Live(engine, journal)
+    broken = login("bad", action="nonsense")
+
+    answers = play(live, live.score([login("a"), broken, login("b")], "default", True))
+    assert [answer["decision"] for answer in answers if isinstance(answer, dict)] == ["allow", "allow"]
+    assert isinstance(answers[1], RiskEngineError)
+
+
+def test_a_batch_is_either_committed_or_given_up() -> None:
+    early, late = Gate(), Gate()
+    early.commit()
+
+    assert early.abandon() is False
+    assert late.abandon() is True
+    with pytest.raises(StoreUnavailable):
+        late.commit()
