@@ -1,0 +1,40 @@
+# Two commands: `make run` serves, `make test` checks everything. Both build what they need first.
+PYTHON ?= python3
+RISKENGINE_HOME ?= $(CURDIR)/.riskengine
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help run test
+help:
+	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
+	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
+
+run: $(VENV)/.run
+	@RISKENGINE_HOME="$(RISKENGINE_HOME)" exec $(BIN)/riskengine up
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n $(JOBS)
+
+# The development lock holds everything the other one does, so an environment made for tests also serves.
+$(VENV)/.run: requirements.lock pyproject.toml $(VENV)/.made
+	@if ! cmp -s requirements-dev.lock $(VENV)/.dev; then $(call install,requirements.lock); fi
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.made
+	@$(call install,requirements-dev.lock)
+	@cp requirements-dev.lock $@
+	@touch $(VENV)/.run
+
+define install
+echo "Installing from $(1) ..." && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+endef
+
+$(VENV)/.made:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/environment
+	@touch $@

@@ -1,0 +1,134 @@
+"""What every handler needs: the parts it works with, who calls, and the body as decoded JSON."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from riskengine.access import Access, Caller, require
+from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, UNKNOWN_PARAMETER, Refused
+from riskengine.audit import Audit
+from riskengine.check import decode
+from riskengine.errors import InvalidInput, StoreUnavailable
+from riskengine.live import Live
+
+# Leaves time within the caller's 500 ms for the decision itself.
+ASK_SECONDS = 0.2
+# After the store did not answer, remembered callers are admitted at once for so long, not each after a wait.
+SILENT_MS = 1_000
+
+_encoder = msgspec.json.Encoder()
+
+
+class Door:
+    """Admits callers by their access key, without letting a slow or absent store hold up those it knows."""
+
+    def __init__(self, access: Access, clock: Callable[[], int]) -> None:
+        self._access, self._clock = access, clock
+        # Threads of its own: the store's other users must not be able to take them all.
+        self._threads = ThreadPoolExecutor(2, "door")
+        self._asked: dict[str | None, asyncio.Future[Caller]] = {}
+        self._silent_until = 0
+
+    async def admit(self, header: str | None) -> Caller:
+        """Return who sends this Authorization header; raise AccessDenied, or StoreUnavailable if none can tell."""
+        now = self._clock()
+        kept = self._access.recall(header, now)
+        if kept is None and now < self._silent_until:
+            kept = self._access.recall_stale(header, now)
+        return kept or await self._ask(header, now)
+
+    async def _ask(self, header: str | None, now: int) -> Caller:
+        """Ask the store, once for all requests that wait for the same key."""
+        asked = self._asked.get(header)
+        if asked is None:
+            loop = asyncio.get_running_loop()
+            asked = loop.run_in_executor(self._threads, self._access.authenticate, header, now)
+            self._asked[header] = asked
+            asked.add_done_callback(lambda done: self._settled(header, done))
+        try:
+            return await asyncio.wait_for(asyncio.shield(asked), ASK_SECONDS)
+        except (TimeoutError, StoreUnavailable) as error:
+            self._silent_until = now + SILENT_MS
+            stale = self._access.recall_stale(header, now)
+            if stale is None:
+                raise StoreUnavailable("the access key cannot be checked") from error
+            return stale
+
+    def _settled(self, header: str | None, done: asyncio.Future[Caller]) -> None:
+        self._asked.pop(header, None)
+        if not done.cancelled():
+            done.exception()  # mark it as seen: everybody who asked may have stopped waiting
+
+    def close(self) -> None:
+        """Let go of the threads; whoever still waits for one is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts that handlers work with; `clock` gives ms since 1970 and is the only clock they read."""
+
+    live: Live
+    door: Door
+    audit: Audit
+    clock: Callable[[], int]
+
+
+def desk_of(request: Request) -> Desk:
+    """Return the parts of the application that serves `request`."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+async def admit(request: Request, *scopes: str) -> Caller:
+    """Return the caller of `request`; raise AccessDenied unless it has one of `scopes`."""
+    caller = await desk_of(request).door.admit(request.headers.get("authorization"))
+    require(caller, *scopes)
+    return caller
+
+
+async def document(request: Request, most: int) -> Any:
+    """Return the body as decoded JSON: 415 for another type, 413 beyond `most` bytes, 400 for what is not JSON."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise Refused(NOT_JSON, "Send the body with Content-Type: application/json.")
+    try:
+        return decode(await _body(request, most))
+    except InvalidInput as error:
+        if any(fault.pointer for fault in error.faults):
+            raise
+        faults = [{"pointer": "", "detail": fault.detail} for fault in error.faults]
+        raise Refused(MALFORMED, f"The body {faults[0]['detail']}.", errors=faults) from error
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Return the body; stop reading as soon as it is longer than `most` bytes, or says that it will be."""
+    too_large = Refused(TOO_LARGE, f"The body may have at most {most} bytes.")
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated[:20]) > most:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def no_parameters(request: Request) -> None:
+    """Refuse every query parameter by name: a misspelt filter must not look like one that found nothing."""
+    for name in request.query_params:
+        shown = "".join(c if c.isprintable() else "?" for c in name[:64])
+        raise Refused(UNKNOWN_PARAMETER, f"{shown} is not a parameter of this path.", parameter=shown)
+
+
+def reply(body: Any) -> Response:
+    """Return `body` as JSON; a NaN in it becomes null."""
+    return Response(_encoder.encode(body), media_type="application/json")

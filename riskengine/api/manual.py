@@ -1,0 +1,184 @@
+"""The OpenAPI document of this service, and a page for people made from it that needs no other host."""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from riskengine.api import problems, schema
+from riskengine.api.calls import reply
+
+_DESCRIPTION = (
+    "A login arrives: may it pass, does it need a second factor, or must it stop? These paths are version 1: answers "
+    "only gain members. Every error is application/problem+json (RFC 9457): branch on its `code`."
+)
+_KEYED = (
+    problems.BAD_REQUEST, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INTERNAL, problems.UNAVAILABLE,
+)  # fmt: skip
+_POSTED = (*_KEYED, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID)
+_PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+    (Path(__file__).parent / "manual.html").read_text(encoding="utf-8")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One method of one path. `scopes` lists keys' scopes of which one is needed; empty for an open path."""
+
+    method: str
+    path: str
+    summary: str
+    scopes: tuple[str, ...]
+    body: type[BaseModel] | None
+    answer: type[BaseModel] | None
+    problems: tuple[problems.Kind, ...]
+
+
+_CALLS = (
+    _Call(
+        "post", "/score", "Decide on one login and remember it", ("score",),
+        schema.EventBody, schema.Answer, (*_POSTED, problems.CONFLICT),
+    ),
+    _Call(
+        "post", "/score/batch", "Decide on up to 1,000 logins, in order", ("score",),
+        schema.BatchBody, schema.BatchAnswer, _POSTED,
+    ),
+    _Call(
+        "post", "/score/preview", "Decide on one login; save and learn nothing", ("score",),
+        schema.EventBody, schema.Answer, (*_POSTED, problems.CONFLICT),
+    ),
+    _Call(
+        "get", "/events/{event_id}", "One event as stored, its answer, the reports on it", ("events:read",),
+        None, schema.StoredEvent, (*_KEYED, problems.NOT_FOUND),
+    ),
+    _Call(
+        "post", "/events/{event_id}/report", "How a step-up ended, or an analyst's verdict", ("report", "verdict"),
+        schema.ReportBody, schema.Accepted, (*_POSTED, problems.NOT_FOUND, problems.CONFLICT),
+    ),
+    _Call(
+        "post", "/users/remediate", "End a user's being at risk", ("verdict",),
+        schema.RemediateBody, schema.Accepted, (*_POSTED, problems.NOT_FOUND),
+    ),
+    _Call("get", "/healthz", "Whether the process lives", (), None, schema.Status, ()),
+    _Call("get", "/readyz", "Whether logins can be decided and stored", (), None, schema.Status, (problems.NOT_READY,)),
+    _Call("get", "/metrics", "Counts in Prometheus' text format", (), None, None, ()),
+)  # fmt: skip
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document; always the same object, not to be changed."""
+    models: list[tuple[type[BaseModel], Any]] = [(m, "validation") for m in (*schema.BODIES, *schema.ANSWERS)]
+    _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    paths: dict[str, Any] = {}
+    for call in _CALLS:
+        paths.setdefault(call.path, {})[call.method] = _operation(call)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "riskengine", "version": version("riskengine"), "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {"access_key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(call: _Call) -> dict[str, Any]:
+    operation: dict[str, Any] = {"summary": call.summary, "operationId": _operation_id(call)}
+    if call.scopes:
+        operation["description"] = f"Needs an access key with the scope {' or '.join(call.scopes)}."
+        operation["security"] = [{"access_key": []}]
+    if "{event_id}" in call.path:
+        operation["parameters"] = [_event_id()]
+    if call.body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": _content(call.body)}}
+    media = {"application/json": _content(call.answer)} if call.answer else {"text/plain": {}}
+    operation["responses"] = {"200": {"description": "Done", "content": media}, **_refusals(call.problems)}
+    return operation
+
+
+def _operation_id(call: _Call) -> str:
+    words = re.findall(r"[a-z]+", call.path.replace("{event_id}", ""))
+    return "_".join([call.method, *words])
+
+
+def _event_id() -> dict[str, Any]:
+    rule = {"type": "string", "pattern": "^[A-Za-z0-9._:~-]{1,128}$"}
+    return {"name": "event_id", "in": "path", "required": True, "schema": rule}
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+
+
+def _refusals(kinds: tuple[problems.Kind, ...]) -> dict[str, Any]:
+    """Return the error responses by status, the codes of each status in its description."""
+    codes: dict[int, list[str]] = {}
+    for kind in kinds:
+        codes.setdefault(kind.status, []).append(kind.code)
+    return {
+        str(status): {
+            "description": " or ".join(codes[status]),
+            "content": {problems.MEDIA_TYPE: _content(schema.Problem)},
+        }
+        for status in sorted(codes)
+    }
+
+
+async def document(request: Request) -> Response:
+    """Return the OpenAPI document."""
+    return reply(openapi())
+
+
+async def page(request: Request) -> Response:
+    """Return the document as a page for people: no script, no font and no picture from anywhere."""
+    html, policy = _page()
+    return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+@cache
+def _page() -> tuple[str, str]:
+    """Return the page and the content security policy that allows its one style sheet and nothing else."""
+    html = _PAGE.render(document=openapi(), kind_of=_kind_of, problems=problems.KINDS)
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return html, f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def _kind_of(rule: dict[str, Any]) -> str:
+    """Return a JSON schema in a few words: `string, 1 to 256 characters`, `one of a, b`, `list of Reason`."""
+    if "$ref" in rule:
+        return str(rule["$ref"]).rpartition("/")[2]
+    if "anyOf" in rule:
+        return " or ".join(_kind_of(each) for each in rule["anyOf"])
+    if "enum" in rule:
+        return "one of " + ", ".join(rule["enum"])
+    if rule.get("type") == "array":
+        most = f" (at most {rule['maxItems']})" if "maxItems" in rule else ""
+        return f"list of {_kind_of(rule['items'])}{most}"
+    words = str(rule.get("type", "anything"))
+    if "format" in rule:
+        words += f" ({rule['format']})"
+    if "maxLength" in rule:
+        words += f", up to {rule['maxLength']} characters"
+    if "minimum" in rule:
+        words += f", {rule['minimum']:g} to {rule['maximum']:g}"
+    return words
+
+
+ROUTES = (
+    Route("/openapi.json", document, methods=["GET"]),
+    Route("/docs", page, methods=["GET"]),
+)

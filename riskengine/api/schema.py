@@ -1,0 +1,227 @@
+"""Bodies and answers as pydantic models, for the OpenAPI document only: `riskengine.event` is what validates.
+
+A test holds these fields and choices equal to `event.EVENT_FIELDS`, and real answers to these shapes.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["success", "failure", "unknown"]
+MfaResult = Literal["passed", "failed"]
+Action = Literal["login", "access", "token_refresh", "password_reset", "enrol_factor"]
+Sensitivity = Literal["low", "normal", "high"]
+NetworkType = Literal["wifi", "cellular", "wired", "vpn", "satellite"]
+ReportResult = Literal[
+    "step_up_passed", "step_up_failed", "step_up_abandoned",
+    "confirmed_safe", "confirmed_compromised", "dismissed",
+]  # fmt: skip
+Decision = Literal["allow", "step_up", "deny"]
+# No control characters, no outer blanks; stored in Unicode's form NFC.
+TEXT = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=TEXT)]
+Text64 = Annotated[str, Field(min_length=1, max_length=64, pattern=TEXT)]
+Method = Annotated[str, Field(min_length=1, max_length=32, pattern=TEXT)]
+EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:~-]{1,128}$")]
+
+
+class Body(BaseModel):
+    """What a caller sends: unknown fields are refused by name; null is the same as an absent field."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Shape(BaseModel):
+    """What a caller gets: version 1 only ever gains members."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class MfaBody(Body):
+    """A second factor already used, in full."""
+
+    result: MfaResult
+    amr: list[Method] | None = Field(None, max_length=16, description="Methods, RFC 8176")
+    at: datetime | None = Field(None, description="When; the event's own time if absent")
+
+
+class NetworkBody(Body):
+    """What the client says of its network; believed only where it adds risk."""
+
+    type: NetworkType | None = None
+    ssid: Text64 | None = None
+    bssid: Text64 | None = None
+    secured: bool | None = None
+    public: bool | None = None
+
+
+class PositionBody(Body):
+    """What the client says of its place."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    accuracy_m: float | None = Field(None, ge=0, le=2e7)
+
+
+class RttBody(Body):
+    """A round trip seen at an edge whose place the policy knows."""
+
+    ms: float = Field(ge=0, le=6e5)
+    edge: Text64
+
+
+class EventBody(Body):
+    """One login attempt."""
+
+    user_id: Name | None = Field(
+        description="The identity provider's immutable id. Null: no such account, only with outcome failure"
+    )
+    ip: str = Field(max_length=64, description="IPv4 or IPv6 address of the user", examples=["192.0.2.10"])
+    event_id: EventId | None = Field(
+        None,
+        description="Idempotency key: the same id and body again gets the stored answer, another body 409",
+    )
+    occurred_at: datetime | None = Field(None, description="RFC 3339 with offset; now if absent")
+    login: Name | None = Field(None, description="The name as typed, when it differs")
+    outcome: Outcome | None = Field(None, description="Of the credential check; success if absent")
+    mfa: MfaResult | MfaBody | None = None
+    action: Action | None = Field(None, description="login if absent; token_refresh moves no travel")
+    user_agent: Annotated[str, Field(min_length=1, max_length=2048, pattern=TEXT)] | None = None
+    device_id: Name | None = None
+    session_id: Name | None = None
+    groups: list[Annotated[str, Field(min_length=1, max_length=128, pattern=TEXT)]] | None = Field(None, max_length=16)
+    resource: Name | None = Field(None, description="What is entered")
+    sensitivity: Sensitivity | None = Field(None, description="Of the resource; the policy knows it if absent")
+    network: NetworkBody | None = None
+    position: PositionBody | None = None
+    timezone: str | None = Field(None, description="IANA name", examples=["Europe/Lisbon"])
+    rtt: RttBody | None = None
+    context: dict[str, Any] | None = Field(None, description="Up to 4 KiB; stored, shown, never scored")
+
+
+class BatchBody(Body):
+    """Up to 1,000 events, decided in order."""
+
+    events: list[EventBody] = Field(max_length=1000)
+
+
+class ReportBody(Body):
+    """How a step-up ended (scope `report`), or an analyst's verdict (scope `verdict`)."""
+
+    result: ReportResult
+    amr: list[Method] | None = Field(None, max_length=16, description="Methods used, RFC 8176")
+    at: datetime | None = Field(None, description="When; now if absent")
+
+
+class RemediateBody(Body):
+    """The user whose account is back with its owner."""
+
+    user_id: Name
+
+
+class Reason(Shape):
+    """Why: `code` is stable, `message` is not. The points of all reasons add up to the score."""
+
+    code: str
+    points: float
+    message: str | None = None
+    evidence: dict[str, Any] | None = None
+
+
+class StepUp(Shape):
+    """What to ask of the user, in RFC 9470's words."""
+
+    acr_values: str
+    max_age: int
+
+
+class PolicyName(Shape):
+    """The policy that decided."""
+
+    name: str
+    version: str
+
+
+class Data(Shape):
+    """The geolocation data that was used."""
+
+    source: str
+    date: str | None
+
+
+class Answer(Shape):
+    """A decision. With the scope `score` alone it holds what is required here; `events:read` adds the rest."""
+
+    event_id: str
+    decision: Decision
+    score: float = Field(ge=0, le=100, description="0 to 100, higher is riskier")
+    level: Literal["low", "medium", "high"]
+    reasons: list[Reason] = Field(description="Strongest first")
+    maturity: Any = Field(description="How much is known of this user")
+    step_up: StepUp | None
+    would_be: Decision | None = Field(description="In observe mode, what the decision would have been")
+    source: Literal["engine", "fallback"]
+    degraded: list[str] = Field(description="What was missing for this decision")
+    occurred_at: str | None = Field(None, description="RFC 3339, UTC")
+    user_ref: str | None = Field(None, description="Opaque; what URLs carry")
+    location: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    travel: dict[str, Any] | None = None
+    signals: dict[str, float | None] | None = Field(None, description="0 to 1; null is unknown")
+    policy: PolicyName | None = None
+    data: Data | None = None
+
+
+class Fault(Shape):
+    """One thing wrong with a body."""
+
+    pointer: str = Field(description="JSON pointer, RFC 6901; empty for the body as a whole")
+    detail: str
+
+
+class Problem(Shape):
+    """RFC 9457 problem details. Branch on `code`; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[Fault] | None = None
+
+
+class ProblemMember(Shape):
+    """What stands in a batch's answer for an event that could not be decided."""
+
+    problem: Problem
+
+
+class BatchAnswer(Shape):
+    """One answer or problem an event, in order."""
+
+    answers: list[Answer | ProblemMember]
+
+
+class StoredEvent(Shape):
+    """One event as stored, its answer, and the reports on it."""
+
+    event: dict[str, Any]
+    answer: dict[str, Any]
+    reports: list[dict[str, Any]]
+
+
+class Accepted(Shape):
+    """A report or remediation as taken in."""
+
+
+class Status(Shape):
+    """The process answers, or is ready."""
+
+    status: str
+
+
+BODIES = (EventBody, BatchBody, ReportBody, RemediateBody)
+ANSWERS = (Answer, BatchAnswer, StoredEvent, Accepted, Status, Problem)

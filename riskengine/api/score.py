@@ -1,0 +1,105 @@
+"""POST /score, /score/batch and /score/preview: events in, decisions out."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from riskengine.access import Caller
+from riskengine.api.calls import admit, desk_of, document, reply
+from riskengine.api.problems import problem_of
+from riskengine.errors import Fault, InvalidInput, RiskEngineError
+from riskengine.event import Event, parse_event
+from riskengine.metrics import DECISIONS
+
+SCORE_BYTES = 64 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
+BATCH_EVENTS = 1_000
+# What a key with `score` alone gets: enough to act on, nothing that says where a person is.
+BARE_FIELDS = (
+    "event_id", "decision", "score", "level", "reasons", "maturity", "step_up", "would_be", "source", "degraded",
+)  # fmt: skip
+
+
+async def score(request: Request) -> Response:
+    """Decide on one login and remember it; 200 whatever the decision is."""
+    caller = await admit(request, "score")
+    event = parse_event(await document(request, SCORE_BYTES))
+    answers = await desk_of(request).live.score([event], caller.realm, "report" in caller.scopes)
+    answer = _raised(answers[0])
+    _count(answer)
+    return reply(visible(answer, caller))
+
+
+async def preview(request: Request) -> Response:
+    """Decide on one login without remembering it."""
+    caller = await admit(request, "score")
+    event = parse_event(await document(request, SCORE_BYTES))
+    answers = await desk_of(request).live.preview([event], caller.realm, "report" in caller.scopes)
+    return reply(visible(_raised(answers[0]), caller))
+
+
+async def batch(request: Request) -> Response:
+    """Decide on up to 1,000 logins in order; one that is wrong gets its problem and does not fail the others."""
+    caller = await admit(request, "score")
+    entries = _entries(await document(request, BATCH_BYTES))
+    parsed = [_parsed(entry) for entry in entries]
+    events = [event for event in parsed if isinstance(event, Event)]
+    answers = iter(await desk_of(request).live.score(events, caller.realm, "report" in caller.scopes))
+    return reply({"answers": [_member(next(answers) if isinstance(p, Event) else p, caller) for p in parsed]})
+
+
+ROUTES = (
+    Route("/score", score, methods=["POST"]),
+    Route("/score/batch", batch, methods=["POST"]),
+    Route("/score/preview", preview, methods=["POST"]),
+)
+
+
+def _entries(body: Any) -> list[Any]:
+    if not isinstance(body, dict):
+        raise InvalidInput([Fault("", "must be a JSON object")])
+    unknown = [Fault("", "holds a field other than events")] if body.keys() - {"events"} else []
+    entries = body.get("events")
+    if not isinstance(entries, list):
+        raise InvalidInput([Fault("/events", "must be a list"), *unknown])
+    if len(entries) > BATCH_EVENTS:
+        raise InvalidInput([Fault("/events", f"must have at most {BATCH_EVENTS} entries"), *unknown])
+    if unknown:
+        raise InvalidInput(unknown)
+    return entries
+
+
+def _parsed(entry: Any) -> Event | InvalidInput:
+    try:
+        return parse_event(entry)
+    except InvalidInput as error:
+        return error
+
+
+def _raised(answer: dict[str, Any] | RiskEngineError) -> dict[str, Any]:
+    if isinstance(answer, RiskEngineError):
+        raise answer
+    return answer
+
+
+def _member(answer: dict[str, Any] | RiskEngineError, caller: Caller) -> dict[str, Any]:
+    """Return what stands for one event in a batch's answer."""
+    if isinstance(answer, RiskEngineError):
+        return {"problem": problem_of(answer).body()}
+    _count(answer)
+    return visible(answer, caller)
+
+
+def visible(answer: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """Return as much of a full answer as the caller's scopes let it see."""
+    if "events:read" in caller.scopes:
+        return answer
+    bare = {name: answer[name] for name in BARE_FIELDS if name in answer}
+    bare["reasons"] = [{"code": r["code"], "points": r["points"]} for r in answer["reasons"]]
+    return bare
+
+
+def _count(answer: dict[str, Any]) -> None:
+    DECISIONS.labels(answer["decision"], answer["source"]).inc()

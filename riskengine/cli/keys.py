@@ -1,0 +1,110 @@
+"""`riskengine keys`: who may call, and the key that seals."""
+
+import getpass
+
+import click
+
+from riskengine.access import DEFAULT_DAYS, DEFAULT_REALM, SCOPES, Access
+from riskengine.app import clock, make_home, open_seal, open_store
+from riskengine.audit import Audit
+from riskengine.cli.shell import Shell, day, table
+from riskengine.errors import NotFound
+from riskengine.seal import Keys
+
+
+@click.group(short_help="Access keys: create, list, revoke.")
+def keys() -> None:
+    """Access keys of callers, and the sealing key of a database that is not embedded."""
+
+
+@keys.command(epilog="Example: riskengine keys create --name login-service --scope score --scope report")
+@click.option("--name", required=True, help="Who the key is for; stands in the audit trail.")
+@click.option(
+    "--scope",
+    "scopes",
+    required=True,
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What it may do; repeatable.",
+)
+@click.option("--realm", default=DEFAULT_REALM, show_default=True, help="Whose data it works on.")
+@click.option("--days", default=DEFAULT_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Until it expires.")
+@click.pass_obj
+def create(shell: Shell, name: str, scopes: tuple[str, ...], realm: str, days: int) -> None:
+    """Create an access key and print it alone on stdout; it is kept nowhere and cannot be shown again."""
+    settings = shell.settings()
+    make_home(settings)
+    store = open_store(settings)
+    audit = Audit(store, open_seal(settings, store))
+    now = clock()
+    token, row = Access(store).create(name, scopes, realm, now, days)
+    audit.record(now, realm, operator(), "key.create", row.id, name=name, scopes=list(row.scopes))
+    store.close()
+    click.echo(token)
+    click.echo(f"Key {row.id} ({name}) works until {day(row.expires_at)}.", err=True)
+
+
+@keys.command("list", epilog="Example: riskengine keys list")
+@click.pass_obj
+def list_keys(shell: Shell) -> None:
+    """List every access key; the keys themselves are not kept."""
+    settings = shell.settings()
+    make_home(settings)
+    store = open_store(settings)
+    now = clock()
+    rows = [("id", "name", "realm", "scopes", "created", "expires", "state")]
+    for row in Access(store).all():
+        state = "revoked" if row.revoked_at is not None else "expired" if now >= row.expires_at else "valid"
+        rows.append(
+            (
+                row.id,
+                row.name,
+                row.realm,
+                ",".join(row.scopes),
+                day(row.created_at),
+                day(row.expires_at),
+                state,
+            )
+        )
+    store.close()
+    table(rows)
+
+
+@keys.command(epilog="Example: riskengine keys revoke 0123456789abcdef")
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke(shell: Shell, key_id: str) -> None:
+    """End an access key; servers refuse it within 2 seconds."""
+    settings = shell.settings()
+    make_home(settings)
+    store = open_store(settings)
+    audit = Audit(store, open_seal(settings, store))
+    now = clock()
+    row = store.access_key(key_id)
+    if row is None:
+        raise NotFound("There is no access key with this id; `riskengine keys list` shows them.")
+    Access(store).revoke(key_id, now)
+    audit.record(now, row.realm, operator(), "key.revoke", key_id, name=row.name)
+    store.close()
+    click.echo(f"Key {key_id} ({row.name}) is revoked.", err=True)
+
+
+@keys.command(epilog="Example: RISKENGINE_KEY_FILE=/etc/riskengine/seal.json riskengine keys generate")
+@click.pass_obj
+def generate(shell: Shell) -> None:
+    """Write a new sealing key file for a PostgreSQL database; an existing file is never overwritten.
+
+    The embedded database makes its own. Whoever loses this file loses the personal data sealed with it: back it up.
+    """
+    settings = shell.settings()
+    make_home(settings)
+    Keys.generate().write(settings.key_file)
+    click.echo(f"{settings.key_file} is written; back it up apart from the database.", err=True)
+
+
+def operator() -> str:
+    """Return who runs this command, as the audit trail names it."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user often has no name
+        return "cli"

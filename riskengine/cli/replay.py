@@ -1,0 +1,118 @@
+"""`riskengine replay`: a log through the engine, one answer a line."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from riskengine.app import clock, open_locator, open_seal, open_store, read_policy
+from riskengine.cli.shell import Shell
+from riskengine.engine.engine import Engine
+from riskengine.errors import SettingsError
+from riskengine.readers.log import Rejected
+from riskengine.readers.read import AUTO, FORMATS, read
+from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.settings import Settings
+from riskengine.writers.ndjson import STDOUT, open_ndjson
+from riskengine.writers.rejects import open_rejects
+
+FINISHED_WITH_REJECTS = 3
+
+
+@click.command(
+    short_help="What would have been decided over a log.",
+    epilog="""\b
+Examples:
+  riskengine replay auth.log --out decisions.ndjson --rejects rejects.ndjson
+  riskengine replay events.ndjson --policy stricter.toml
+  zcat old.gz | riskengine replay - --format sshd --year 2025""",
+)
+@click.argument("logs", nargs=-1, required=True, metavar="LOG…")
+@click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
+@click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
+@click.option("--rejects", metavar="FILE", help="Where lines that cannot be read go, with number and reason.")
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="Decide by this policy.")
+@click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
+@click.option("--as-of-arrival", is_flag=True, help="Keep the log's own order instead of ordering by time.")
+@click.option("--input-order", is_flag=True, help="Write the answers in the log's order.")
+@click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
+@click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
+@click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
+@click.pass_obj
+def replay(
+    shell: Shell,
+    logs: tuple[str, ...],
+    format_: str,
+    out: str,
+    rejects: str | None,
+    policy: Path | None,
+    save: bool,
+    as_of_arrival: bool,
+    input_order: bool,
+    year: int | None,
+    tz: str | None,
+    quiet: bool,
+) -> int:
+    """Decide every login of the logs as live would have, had everything arrived in order of time.
+
+    One JSON line an event: the full answer of POST /score, with `log` and `line`. Exit code 3: some were rejected.
+    """
+    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    summary = Summary()
+    with ExitStack() as stack:
+        engine = stack.enter_context(_engine(settings, save))
+        log = _open(logs, format_, year, tz)
+        reject = _rejecter(stack, rejects)
+        lines = gather(log, reject, summary)
+        summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
+        lines = lines if as_of_arrival else in_time_order(lines)
+        progress = _progress(stack, len(lines), quiet)
+        rows = stack.enter_context(open_ndjson(out))
+        answers: Iterator[tuple[int, dict[str, Any]]] = decide(
+            lines, engine, summary, reject, progress, clock() if save else None
+        )
+        for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+            rows.write(answer)
+    if not quiet:
+        click.echo("\n".join(summary.lines()), err=True)
+    return FINISHED_WITH_REJECTS if summary.rejected else 0
+
+
+@contextmanager
+def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
+    """Open an engine over the store, or over nothing but this process's memory."""
+    policy, locator = read_policy(settings), open_locator(settings)
+    if not save:
+        yield memory_engine(locator, policy)
+        return
+    store = open_store(settings)
+    try:
+        yield Engine(store, locator, policy, open_seal(settings, store))
+    finally:
+        store.close()
+
+
+def _open(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:
+    try:
+        return read(logs, format_, year, tz)
+    except OSError as error:
+        raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _rejecter(stack: ExitStack, target: str | None) -> Callable[[Rejected], None]:
+    """Return what takes a rejected line: the file asked for, or nothing but the count."""
+    return stack.enter_context(open_rejects(target)).write if target else _ignore
+
+
+def _ignore(_: object) -> None:
+    """Take no notice."""
+
+
+def _progress(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
+    """Return what is told how many items are done: a bar on a terminal, else nothing."""
+    if quiet or not sys.stderr.isatty():
+        return _ignore
+    return stack.enter_context(click.progressbar(range(total), label="deciding", file=sys.stderr)).update

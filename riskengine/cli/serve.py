@@ -1,0 +1,110 @@
+"""`riskengine serve`: one process, one address, until it is told to stop."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from riskengine.app import build, start_logging
+from riskengine.cli.shell import Shell
+from riskengine.errors import SettingsError
+from riskengine.settings import Settings
+
+GRACE_SECONDS = 20
+_log = structlog.get_logger("riskengine.serve")
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a stop first turns /readyz to 503 for a while, and a clean stop exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._served, self._drain_seconds = app, drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal stops at once.
+
+        uvicorn would raise the signal again at the end and so exit with 143, which a supervisor takes for a crash.
+        """
+        if self._served.state.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._served.state.draining = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._stop)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started and sockets:
+            _log.info("ready", address="{}:{}".format(*sockets[0].getsockname()[:2]))
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+@click.command(
+    short_help="Serve the HTTP interface.",
+    epilog="Examples: riskengine serve --port 9000; RISKENGINE_DATABASE_URL=postgresql://… riskengine serve",
+)
+@click.option("--host", metavar="IP", help="Address to bind.  [RISKENGINE_HOST, default 127.0.0.1]")
+@click.option("--port", type=int, help="Port to bind.  [RISKENGINE_PORT, default 8000]")
+@click.pass_obj
+def serve(shell: Shell, host: str | None, port: int | None) -> None:
+    """Serve the HTTP interface until SIGTERM or Ctrl-C; what waits is answered first, then exit 0.
+
+    The embedded database is created and migrated; a PostgreSQL one needs `riskengine db upgrade` before.
+    """
+    settings = shell.settings(host=host, port=port)
+    start_logging(settings.log_format)
+    with bound(settings) as listener:
+        run(build(settings), settings, listener)
+
+
+@contextmanager
+def bound(settings: Settings) -> Iterator[socket.socket]:
+    """Hold the address of the settings, so that a taken one is found out before anything is made or printed."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SettingsError(
+                f"RISKENGINE_HOST {settings.host} with RISKENGINE_PORT {settings.port} cannot be bound: "
+                f"{error.strerror}."
+            ) from error
+        yield listener
+
+
+def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+    """Serve `app` on `listener` until a signal; return after a clean stop."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # its lines hold client addresses and whole paths
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError("RISKENGINE_TLS_CERT or RISKENGINE_TLS_KEY cannot be used.") from error
+    Server(config, app, settings.drain_seconds).run([listener])
