@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +75,11 @@ def open_store(settings: Settings) -> SqlStore:
     """
     if settings.is_embedded:
         upgrade(settings.database_url)
-    store = SqlStore(settings.database_url)
-    store.ping()
+    with ExitStack() as undo:
+        store = SqlStore(settings.database_url)
+        undo.callback(store.close)
+        store.ping()
+        undo.pop_all()
     return store
 
 
@@ -135,10 +138,13 @@ def assemble(settings: Settings) -> Parts:
     policy = read_policy(settings)
     locator = open_locator(settings)
     make_home(settings)
-    store = open_store(settings)
-    seal = open_seal(settings, store)
-    engine = Engine(store, locator, policy, seal)
-    live = Live(engine, Journal(settings.home / "journal", seal))
+    with ExitStack() as undo:
+        store = open_store(settings)
+        undo.callback(store.close)
+        seal = open_seal(settings, store)
+        engine = Engine(store, locator, policy, seal)
+        live = Live(engine, Journal(settings.home / "journal", seal))
+        undo.pop_all()
     return Parts(store, seal, locator, policy, live, Access(store), Audit(store, seal))
 
 

@@ -1,11 +1,10 @@
 """Values as callers send them: strict JSON, and checks that give the one canonical form or refuse with a sentence."""
 
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from zoneinfo import available_timezones
@@ -14,7 +13,10 @@ from riskengine.errors import Fault, InvalidInput
 
 CONTEXT_BYTES = 4096
 _EVENT_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+# A control character as JSON writes it: an escape that is not itself escaped. Line ends and tabs are let be.
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])|\x7f")
 _ZONES = frozenset(available_timezones())
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # 9999-12-31: what a datetime can still print.
 _LAST_MS = 253_402_300_799_999
 
@@ -161,10 +163,7 @@ def parse_time(value: Any) -> int:
         raise Wrong("must be an RFC 3339 time with offset, as 2026-03-04T09:15:27Z") from error
     if moment.tzinfo is None:
         raise Wrong("has no offset from UTC; add Z or +hh:mm")
-    try:
-        milliseconds = math.floor(moment.astimezone(UTC).timestamp() * 1000 + 1e-4)
-    except OverflowError as error:
-        raise Wrong("lies outside the years 1970 to 9999") from error
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     if not 0 <= milliseconds <= _LAST_MS:
         raise Wrong("lies outside the years 1970 to 9999")
     return milliseconds
@@ -176,7 +175,7 @@ def format_time(milliseconds: int) -> str:
     >>> format_time(1772615731500)
     '2026-03-04T09:15:31.500Z'
     """
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -207,14 +206,19 @@ def context(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Wrong("must be an object")
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
-    except (UnicodeEncodeError, RecursionError) as error:
-        raise Wrong("holds half of a surrogate pair, or is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise Wrong("holds half of a surrogate pair") from error
+    except RecursionError as error:
+        raise Wrong("is nested too deeply") from error
+    except ValueError as error:
+        raise Wrong("holds a number that is too large") from error
     if size > CONTEXT_BYTES:
         raise Wrong(f"must be at most {CONTEXT_BYTES} bytes of JSON")
-    if "\\u0000" in text:
-        raise Wrong("holds the control character U+0000")
+    control = _ESCAPED.search(text)
+    if control:
+        raise Wrong("holds a control character")
     return value
 
 

@@ -54,12 +54,13 @@ def test_marcum_q_far_out_is_the_normal_tail() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 2e4), st.floats(1, 2e3), st.floats(1, 2e3), st.floats(0, 3e4)), min_size=1))
 def test_a_row_alone_is_the_row_in_a_batch(rows: list[tuple[float, float, float, float]]) -> None:
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    distance, radius, to_radius, reach = (np.array(column) for column in zip(*rows, strict=True))
     gross = np.full(len(rows), 0.04)
-    together = impossibility(*columns, gross)
+    together = impossibility(distance, radius, to_radius, reach, gross)
 
     for index in range(len(rows)):
-        alone = impossibility(*(column[index : index + 1] for column in columns), gross[:1])
+        row = slice(index, index + 1)
+        alone = impossibility(distance[row], radius[row], to_radius[row], reach[row], gross[row])
         assert alone[0] == together[index]
 
 

@@ -227,7 +227,8 @@ def sequences(draw: st.DrawFn) -> Batch:
     items: list[Batch] = []
     for _ in range(draw(st.integers(1, 25))):
         events = [item for item in items if item["role"][0] == Role.EVENT]
-        if events and draw(st.booleans()):
+        reports: bool = draw(st.booleans())
+        if events and reports:
             items.append(report(draw(st.sampled_from(events)), draw(st.sampled_from(REPORT_RESULTS[:-1])), 5))
         else:
             items.append(

@@ -12,6 +12,7 @@ import pytest
 from riskengine.engine.arrival import receive
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Gate
+from riskengine.engine.turn import Outcome
 from riskengine.errors import Conflict, InvalidInput, NotFound, Overloaded, RiskEngineError, StoreUnavailable
 from riskengine.event import DAY_MS, Event, Report
 from riskengine.journal import Journal
@@ -26,6 +27,12 @@ HOME, AWAY = ADDRESSES["new_york"], ADDRESSES["tokyo"]
 
 def login(event_id: str, ip: str = HOME, user: str = "ana", **given: Any) -> Event:
     return Event(user, ip, event_id=event_id, **given)
+
+
+def told(outcome: Outcome) -> dict[str, Any]:
+    """Return an answer, which it must be."""
+    assert isinstance(outcome, dict)
+    return outcome
 
 
 def play(live: Live, scene: Coroutine[Any, Any, Any]) -> Any:
@@ -150,13 +157,14 @@ def test_while_another_holds_the_store_logins_are_answered_and_kept(
             assert live.ready() == ["the store does not answer"]
             assert journal.pending() == 1
         assert took < 1.0
-        assert (held["decision"], held["source"], held["degraded"]) == ("step_up", "fallback", ["store"])
+        seen = {name: told(held)[name] for name in ("decision", "source", "degraded")}
+        assert seen == {"decision": "step_up", "source": "fallback", "degraded": ["store"]}
         await _until(lambda: not live.ready() and not journal.pending())
         [again] = await live.score([login("b")], "default", True)
         assert again == held, "a retry gets the answer that was given, now from the store"
         await live.report(Report("b", "step_up_passed"), "default", "test")
         [known] = await live.score([login("c", ip=HOME)], "default", True)
-        return known
+        return told(known)
 
     assert play(live, scene())["maturity"] == "learning", "a fallback that was reported passed has taught"
     assert engine.store.counts()["events"] == 3
@@ -210,7 +218,7 @@ def test_what_waits_at_the_stop_is_answered(world: World, journal: Journal) -> N
         waiting = [asyncio.create_task(live.score([login(f"e{i}")], "default", True)) for i in range(5)]
         await asyncio.sleep(0)
         await live.stop()
-        return [(await task)[0]["decision"] for task in waiting]
+        return [told((await task)[0])["decision"] for task in waiting]
 
     assert play(live, scene()) == ["allow"] * 5
 

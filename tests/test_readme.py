@@ -186,7 +186,7 @@ def _hang(connection: socket.socket, _: bytes) -> None:
 
 def _trickle(connection: socket.socket, _: bytes) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(40):
+    for _beat in range(40):
         time.sleep(0.05)
         connection.sendall(b" ")
 

@@ -1,6 +1,7 @@
 """`riskengine keys`: who may call, and the key that seals."""
 
 import getpass
+from contextlib import closing
 
 import click
 
@@ -18,7 +19,7 @@ def keys() -> None:
 
 
 @keys.command(epilog="Example: riskengine keys create --name login-service --scope score --scope report")
-@click.option("--name", required=True, help="Who the key is for; stands in the audit trail.")
+@click.option("--name", default="unnamed", help="Who the key is for; stands in the audit trail.")
 @click.option(
     "--scope",
     "scopes",
@@ -34,12 +35,11 @@ def create(shell: Shell, name: str, scopes: tuple[str, ...], realm: str, days: i
     """Create an access key and print it alone on stdout; it is kept nowhere and cannot be shown again."""
     settings = shell.settings()
     make_home(settings)
-    store = open_store(settings)
-    audit = Audit(store, open_seal(settings, store))
     now = clock()
-    token, row = Access(store).create(name, scopes, realm, now, days)
-    audit.record(now, realm, operator(), "key.create", row.id, name=name, scopes=list(row.scopes))
-    store.close()
+    with closing(open_store(settings)) as store:
+        audit = Audit(store, open_seal(settings, store))
+        token, row = Access(store).create(name, scopes, realm, now, days)
+        audit.record(now, realm, operator(), "key.create", row.id, name=name, scopes=list(row.scopes))
     click.echo(token)
     click.echo(f"Key {row.id} ({name}) works until {day(row.expires_at)}.", err=True)
 
@@ -50,10 +50,11 @@ def list_keys(shell: Shell) -> None:
     """List every access key; the keys themselves are not kept."""
     settings = shell.settings()
     make_home(settings)
-    store = open_store(settings)
     now = clock()
+    with closing(open_store(settings)) as store:
+        found = Access(store).all()
     rows = [("id", "name", "realm", "scopes", "created", "expires", "state")]
-    for row in Access(store).all():
+    for row in found:
         state = "revoked" if row.revoked_at is not None else "expired" if now >= row.expires_at else "valid"
         rows.append(
             (
@@ -66,7 +67,6 @@ def list_keys(shell: Shell) -> None:
                 state,
             )
         )
-    store.close()
     table(rows)
 
 
@@ -77,15 +77,14 @@ def revoke(shell: Shell, key_id: str) -> None:
     """End an access key; servers refuse it within 2 seconds."""
     settings = shell.settings()
     make_home(settings)
-    store = open_store(settings)
-    audit = Audit(store, open_seal(settings, store))
     now = clock()
-    row = store.access_key(key_id)
-    if row is None:
-        raise NotFound("There is no access key with this id; `riskengine keys list` shows them.")
-    Access(store).revoke(key_id, now)
-    audit.record(now, row.realm, operator(), "key.revoke", key_id, name=row.name)
-    store.close()
+    with closing(open_store(settings)) as store:
+        audit = Audit(store, open_seal(settings, store))
+        row = store.access_key(key_id)
+        if row is None:
+            raise NotFound("There is no access key with this id; `riskengine keys list` shows them.")
+        Access(store).revoke(key_id, now)
+        audit.record(now, row.realm, operator(), "key.revoke", key_id, name=row.name)
     click.echo(f"Key {key_id} ({row.name}) is revoked.", err=True)
 
 

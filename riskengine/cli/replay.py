@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from riskengine.app import clock, open_locator, open_seal, open_store, read_policy
+from riskengine.app import clock, make_home, open_locator, open_seal, open_store, read_policy
 from riskengine.cli.shell import Shell
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
@@ -88,11 +88,9 @@ def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
     if not save:
         yield memory_engine(locator, policy)
         return
-    store = open_store(settings)
-    try:
+    make_home(settings)
+    with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))
-    finally:
-        store.close()
 
 
 def _open(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:

@@ -1,7 +1,7 @@
 """One interface to the two databases, and what their failures mean to a caller."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
@@ -16,10 +16,13 @@ from riskengine.store.statements import Row
 
 
 class Database(Protocol):
-    """What differs between the databases. `engine` begins to write, `reader` to read."""
+    """What differs between the databases. Transactions of `reader` only read."""
 
     engine: Engine
     reader: Engine
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Begin a transaction that may write; it commits, or rolls back on an exception."""
 
     def exists(self) -> bool:
         """Return whether there is something to connect to."""

@@ -1,6 +1,7 @@
 """PostgreSQL as the store's database: many writers, each user locked by one; whole batches in single statements."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -86,6 +87,12 @@ class Postgresql:
             name: [f"new_{column.name}" for column in insert.table.columns] for name, insert in inserts(_begun).items()
         }
         self._columns["states"] = ["new_state", "new_id"]
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Begin a transaction; it commits, or rolls back on an exception."""
+        with self.engine.begin() as connection:
+            yield connection
 
     def exists(self) -> bool:
         """Return True: whether the server has the database shows on connecting."""

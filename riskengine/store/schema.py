@@ -65,7 +65,7 @@ def upgrade(url: str) -> None:
     try:
         with translated():
             database.make()
-            with database.engine.begin() as connection:
+            with database.writing() as connection:
                 database.lock_for_upgrade(connection)
                 if is_behind(current(connection), head()):
                     command.upgrade(_config(connection), "head")
@@ -79,7 +79,7 @@ def downgrade(url: str, revision: str) -> None:
     """Take the database back to `revision` (`base` for nothing at all); what later ones added is lost."""
     database = opened(url, UPGRADE_SECONDS)
     try:
-        with translated(), database.engine.begin() as connection:
+        with translated(), database.writing() as connection:
             database.lock_for_upgrade(connection)
             command.downgrade(_config(connection), revision)
     finally:

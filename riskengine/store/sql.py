@@ -264,7 +264,7 @@ class SqlStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         self._refuse_closed()
-        with translated(), self._database.engine.begin() as connection:
+        with translated(), self._database.writing() as connection:
             yield connection
 
     @contextmanager

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from riskengine.app import Parts, build, clock
 from riskengine.check import format_time
 from riskengine.settings import Settings
-from tests.fixtures_geo import World, write_world
+from tests.fixtures_geo import World
 
 ALL_SCOPES = ("score", "report", "verdict", "events:read")
 NEW_YORK, TOKYO, TOR = "192.0.2.10", "198.51.100.10", "203.0.113.70"
@@ -55,11 +55,6 @@ class Service:
     def stored(self) -> int:
         """Return how many events the store holds."""
         return self.parts.store.counts()["events"]
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return write_world(tmp_path_factory.mktemp("world"))
 
 
 def settings_for(home: Path, world: World, **more: Any) -> Settings:
