@@ -13,7 +13,7 @@ import structlog
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.turn import Busy, Outcome
+from riskengine.engine.segment import Busy, Outcome
 from riskengine.errors import InvalidInput, Overloaded, RiskEngineError, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal

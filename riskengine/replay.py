@@ -7,7 +7,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival
 from riskengine.engine.engine import Engine
-from riskengine.engine.turn import Busy
+from riskengine.engine.segment import Busy
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
 from riskengine.locate.locator import Locator

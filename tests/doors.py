@@ -11,7 +11,7 @@ import yaml
 
 from riskengine.engine.arrival import Arrival
 from riskengine.engine.engine import Engine
-from riskengine.engine.turn import Outcome
+from riskengine.engine.segment import Outcome
 from riskengine.event import DAY_MS, Event, Report, parse_event
 from riskengine.locate.locator import Locator
 from riskengine.policy import Policy, parse

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.engine import Engine
 from riskengine.engine.saved import items_of
-from riskengine.engine.turn import Outcome
+from riskengine.engine.segment import Outcome
 from riskengine.event import REPORT_RESULTS, Event, Mfa, NetworkClaim, Report
 from riskengine.history.learn import fold
 from riskengine.history.record import pack

@@ -12,7 +12,7 @@ import pytest
 from riskengine.engine.arrival import receive
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.turn import Outcome
+from riskengine.engine.segment import Outcome
 from riskengine.errors import Conflict, InvalidInput, NotFound, Overloaded, RiskEngineError, StoreUnavailable
 from riskengine.event import DAY_MS, Event, Report
 from riskengine.journal import Journal

@@ -12,8 +12,8 @@ from riskengine.engine.arrival import Arrival, Journaled
 from riskengine.engine.gate import Gate
 from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
+from riskengine.engine.segment import Busy, Outcome, Segment
 from riskengine.engine.tokens import Tokeniser
-from riskengine.engine.turn import Busy, Outcome, Turn
 from riskengine.errors import NotFound
 from riskengine.event import Event, Report
 from riskengine.history.record import blank
@@ -46,16 +46,16 @@ class Engine:
         such a one.
         """
         outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
-        for segment in segments(arrivals):
-            ids = {index: self._next_id(arrivals[index].received_at) for index in segment}
-            turn = self._turn({index: arrivals[index] for index in segment}, ids)
+        for indexes in segments(arrivals):
+            ids = {index: self._next_id(arrivals[index].received_at) for index in indexes}
+            segment = self._segment({index: arrivals[index] for index in indexes}, ids)
             with self.store.transaction() as tx:
-                turn.take(tx)
+                segment.take(tx)
                 if gate is not None:
                     gate.commit()
-            for index, outcome in turn.outcomes.items():
+            for index, outcome in segment.outcomes.items():
                 outcomes[index] = outcome
-            if any(isinstance(outcome, Busy) for outcome in turn.outcomes.values()):
+            if any(isinstance(outcome, Busy) for outcome in segment.outcomes.values()):
                 break
         return outcomes
 
@@ -63,9 +63,9 @@ class Engine:
         """Return what `run` would answer to each of these events by itself, and change nothing."""
         outcomes = []
         for arrival in arrivals:
-            turn = self._turn({0: arrival}, {0: 0})
+            segment = self._segment({0: arrival}, {0: 0})
             with self.store.transaction() as tx:
-                outcomes.append(turn.preview(tx)[0])
+                outcomes.append(segment.preview(tx)[0])
         return outcomes
 
     def fallback(self, arrivals: Sequence[Arrival], missing: str) -> list[tuple[dict[str, Any], bytes]]:
@@ -74,17 +74,17 @@ class Engine:
         The answer is the stricter of the policy's fallback and every signal that needs no store; `missing` is what
         `degraded` names.
         """
-        turn = self._turn(dict(enumerate(arrivals)), {})
+        segment = self._segment(dict(enumerate(arrivals)), {})
         resources: dict[str, int] = {}
-        users = [-1 if one.tokens.user_ref is None else one.index for one in turn.entries]
-        batch = event_rows(turn.entries, users, [0] * len(users), turn.places.columns, resources)
+        users = [-1 if one.tokens.user_ref is None else one.index for one in segment.entries]
+        batch = event_rows(segment.entries, users, [0] * len(users), segment.places.columns, resources)
         source = self.locator.source()
         widening = source.factors(batch["event_time"])
         result = assess(batch, list(resources), blank(len(users)), self.policy, widening)
         scene = Scene(self.policy, source, {}, (missing,), "fallback")
         found = []
-        for index, one in enumerate(turn.entries):
-            reply = stricter(answer(one, turn.places.labels[index], result, index, scene), self.policy)
+        for index, one in enumerate(segment.entries):
+            reply = stricter(answer(one, segment.places.labels[index], result, index, scene), self.policy)
             item = result.items[index : index + 1]
             item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
             found.append((reply, journal_record(one, reply, item)))
@@ -113,11 +113,11 @@ class Engine:
             ],
         }
 
-    def _turn(self, arrivals: Mapping[int, Arrival], ids: dict[int, int]) -> Turn:
+    def _segment(self, arrivals: Mapping[int, Arrival], ids: dict[int, int]) -> Segment:
         """Return a segment with its events located and tokenised, before anything is locked."""
         events = {i: a for i, a in arrivals.items() if isinstance(a.body, Event | Journaled)}
         entries = [entry(index, arrival, self.tokeniser) for index, arrival in events.items()]
-        return Turn(
+        return Segment(
             self.tokeniser,
             self.locator,
             self.policy,

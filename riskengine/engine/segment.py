@@ -68,7 +68,7 @@ class Loaded:
 
 
 @dataclass(slots=True)
-class Turn:
+class Segment:
     """The items of one segment, by their index among the arrivals, and what became of each so far."""
 
     tokeniser: Tokeniser
