@@ -49,7 +49,7 @@ def status(record: Records, item: Batch) -> dict[str, int]:
     return {name: int(value[0]) for name, value in look(record, item).status.items()}
 
 
-ASKED = {"decision": Decision.STEP_UP}
+ASKED: dict[str, object] = {"decision": Decision.STEP_UP}
 
 
 def test_an_allowed_login_makes_what_was_new_provisional() -> None:
