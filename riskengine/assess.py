@@ -16,6 +16,8 @@ from riskengine.score import points_of, total_of
 from riskengine.signals import attempts, familiarity, network, resource
 from riskengine.signals.travel import travel
 
+CLOCK_SLACK_MS = 300_000  # two clocks of one organisation may differ by so much
+
 SIGNALS = (
     "impossible_travel",
     "new_country",
@@ -80,6 +82,7 @@ def assess(
     gives equal results.
     """
     items = batch.copy()
+    _forget_stale_factors(items, policy)
     _place(items, policy, np.ones(len(batch)) if widening is None else widening)
     of_resource = np.array([policy.sensitivity_of(name) for name in (*resources, None)])
     sensitive = resource.sensitivity(items, of_resource, policy)
@@ -94,6 +97,13 @@ def assess(
         index = _effective(result, items_of_round)
         _assess_round(result, index, sensitive[index], records, policy)
     return result
+
+
+def _forget_stale_factors(items: Batch, policy: Policy) -> None:
+    """Take a second factor passed longer ago than the policy's `max_age`, or in the future, for none, in place."""
+    age = items["event_time"] - items["mfa_at"]
+    fresh = (age <= policy.step_up.max_age * 1000) & (age >= -CLOCK_SLACK_MS)
+    items["mfa"] = np.where((items["mfa"] == 1) & ~fresh, 0, items["mfa"])
 
 
 def _place(items: Batch, policy: Policy, widening: np.ndarray) -> None:

@@ -8,24 +8,24 @@ from riskengine.policy import Policy
 from riskengine.signals.attempts import guessing_campaign
 
 LEVELS = ("low", "medium", "high")
-RULES = ("", "blocked", "guessing_campaign")
+RULES = ("", "blocked", "guessing_campaign", "second_factor_failed")
 DECISIONS = ("allow", "step_up", "deny")
 
 
 def decide(items: Batch, records: Records, seen: Seen, score: np.ndarray, policy: Policy) -> dict[str, np.ndarray]:
     """Return `decision`, `would_be`, `rule` and `level` codes for each event; `score` is in tenths.
 
-    A second factor passed within the policy's `max_age` satisfies a step-up, but for a user at risk.
+    A second factor passed satisfies a step-up, but for a user at risk; one failed asks for another try.
     """
     limits = policy.thresholds
     asks = score >= round(limits.step_up * 10)
-    age = items["event_time"] - items["mfa_at"]
-    proved = (items["mfa"] == 1) & (age <= policy.step_up.max_age * 1000) & (records["at_risk"] == 0)
-    would_be = np.where(asks & ~proved, Decision.STEP_UP, Decision.ALLOW)
-    would_be = np.where(records["at_risk"] > 0, Decision.STEP_UP, would_be)
+    proved = (items["mfa"] == 1) & (records["at_risk"] == 0)
+    failed = items["mfa"] == 2
+    would_be = np.where((asks & ~proved) | failed | (records["at_risk"] > 0), Decision.STEP_UP, Decision.ALLOW)
     campaign, block = guessing_campaign(items, seen, policy), blocked(items, policy)
     would_be = np.where(campaign | block, Decision.DENY, would_be)
-    rule = np.where(block, RULES.index("blocked"), np.where(campaign, RULES.index("guessing_campaign"), 0))
+    rule = np.where(failed, RULES.index("second_factor_failed"), 0)
+    rule = np.where(block, RULES.index("blocked"), np.where(campaign, RULES.index("guessing_campaign"), rule))
     level = np.where(score >= round(limits.medium * 10), 1, 0) + np.where(score >= round(limits.high * 10), 1, 0)
     decision = np.full(len(items), Decision.ALLOW) if policy.mode == "observe" else would_be
     return {"decision": decision, "would_be": would_be, "rule": rule, "level": level}

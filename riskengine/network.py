@@ -68,13 +68,14 @@ PLACELESS = _table(
     Kind.RELAY,
     Kind.CORPORATE_PROXY,
     Kind.CDN,
+    Kind.HOSTING,
     Kind.RESIDENTIAL_PROXY,
     Kind.ABUSE,
     Kind.PRIVATE,
 )
 
 # A place is known, but only roughly: a journey that ends here is evidence, never a verdict on its own.
-WIDE = _table(Kind.MOBILE, Kind.SATELLITE, Kind.INFLIGHT, Kind.PUBLIC_WIFI, Kind.HOSTING)
+WIDE = _table(Kind.MOBILE, Kind.SATELLITE, Kind.INFLIGHT, Kind.PUBLIC_WIFI)
 
 # Strangers may share the network, or it hides who is behind it.
 EXPOSED = ANONYMISING | _table(Kind.PUBLIC_WIFI, Kind.INFLIGHT)

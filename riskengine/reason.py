@@ -183,13 +183,14 @@ SENTENCES: dict[str, Callable[[Evidence], tuple[str, dict[str, Any]]]] = {
 RULE_SENTENCES = {
     "blocked": "The source is on the block list",
     "guessing_campaign": "Passwords are being guessed from this address",
+    "second_factor_failed": "The second factor given with this login was wrong",
 }
 
 
 def spell(points: Mapping[str, int], evidence: Evidence, rule: str = "") -> list[dict[str, Any]]:
     """Return the reasons of one event, strongest first: `{code, message, points, evidence}`.
 
-    `points` are tenths by signal; those of 0 are left out. A rule that denies stands first, with 0 points: it does
+    `points` are tenths by signal; those of 0 are left out. A rule stands first, with 0 points: it does
     not add to the score.
     """
     found = []

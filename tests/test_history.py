@@ -53,9 +53,11 @@ ASKED: dict[str, object] = {"decision": Decision.STEP_UP}
 
 
 def test_an_allowed_login_makes_what_was_new_provisional() -> None:
-    record = after(login())
+    other = login(1, TOKYO, device=99, agent=98, asn=97, country=96)
+    record = after(login(), other)
 
-    assert set(status(record, login()).values()) == {Status.PROVISIONAL}
+    assert set(status(record, login()).values()) == {Status.FOUNDING}
+    assert set(status(record, other).values()) == {Status.PROVISIONAL}
 
 
 def test_an_allowed_login_strengthens_what_was_trusted() -> None:
@@ -69,38 +71,54 @@ def test_an_allowed_login_strengthens_what_was_trusted() -> None:
 @pytest.mark.parametrize(
     ("items", "expected"),
     [
-        pytest.param([login(0, TOKYO, **ASKED)], 0, id="not_yet_reported"),
-        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed")], 2, id="passed"),
-        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_failed")], 0, id="failed"),
+        pytest.param([login(0, TOKYO, **ASKED)], Status.NONE, id="not_yet_reported"),
         pytest.param(
-            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_abandoned")], 0, id="abandoned"
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed")], Status.TRUSTED, id="passed"
         ),
         pytest.param(
-            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed", 31)], 0, id="passed_too_late"
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_failed")], Status.NONE, id="failed"
         ),
-        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "confirmed_safe")], 2, id="safe"),
-        pytest.param([login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "dismissed")], 0, id="dismissed"),
-        pytest.param([login(0, TOKYO, mfa=1)], 2, id="a_second_factor_passed_with_the_login"),
-        pytest.param([login(0, TOKYO, mfa=2)], 0, id="a_second_factor_failed_with_the_login"),
-        pytest.param([login(0, TOKYO, mfa=1, kind=Kind.VPN)], 1, id="passed_on_a_vpn_is_provisional_at_most"),
-        pytest.param([login(0, TOKYO, reports=False, **ASKED)], 1, id="a_caller_that_never_reports"),
-        pytest.param([login(0, TOKYO, decision=Decision.DENY)], 0, id="denied"),
-        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("failure"))], 0, id="a_wrong_password"),
-        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("unknown"))], 0, id="an_unknown_outcome"),
-        pytest.param([login(0, TOKYO, action=2)], 0, id="a_refreshed_token"),
-        pytest.param([login(0, TOKYO, fallback=True, **ASKED)], 0, id="answered_without_the_store"),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_abandoned")],
+            Status.NONE,
+            id="abandoned",
+        ),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "step_up_passed", 31)],
+            Status.NONE,
+            id="passed_too_late",
+        ),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "confirmed_safe")], Status.TRUSTED, id="safe"
+        ),
+        pytest.param(
+            [login(0, TOKYO, **ASKED), report(login(0, TOKYO, **ASKED), "dismissed")], Status.NONE, id="dismissed"
+        ),
+        pytest.param([login(0, TOKYO, mfa=1)], Status.TRUSTED, id="a_second_factor_passed_with_the_login"),
+        pytest.param([login(0, TOKYO, mfa=2)], Status.NONE, id="a_second_factor_failed_with_the_login"),
+        pytest.param(
+            [login(0, TOKYO, mfa=1, kind=Kind.VPN)], Status.PROVISIONAL, id="passed_on_a_vpn_is_provisional_at_most"
+        ),
+        pytest.param([login(0, TOKYO, reports=False, **ASKED)], Status.PROVISIONAL, id="a_caller_that_never_reports"),
+        pytest.param([login(0, TOKYO, decision=Decision.DENY)], Status.NONE, id="denied"),
+        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("failure"))], Status.NONE, id="a_wrong_password"),
+        pytest.param([login(0, TOKYO, outcome=OUTCOMES.index("unknown"))], Status.NONE, id="an_unknown_outcome"),
+        pytest.param([login(0, TOKYO, action=2)], Status.NONE, id="a_refreshed_token"),
+        pytest.param([login(0, TOKYO, fallback=True, **ASKED)], Status.NONE, id="answered_without_the_store"),
         pytest.param(
             [
                 login(0, TOKYO, fallback=True, **ASKED),
                 report(login(0, TOKYO, fallback=True, **ASKED), "step_up_passed"),
             ],
-            2,
+            Status.TRUSTED,
             id="answered_without_the_store_but_passed",
         ),
     ],
 )
 def test_the_trust_table(items: list[Batch], expected: int) -> None:
-    assert status(after(*items), login(0, TOKYO))["prefix"] == expected
+    founded = login(-5, (51.5, 0.0))
+
+    assert status(after(founded, *items), login(0, TOKYO))["prefix"] == expected
 
 
 def test_a_step_up_nobody_reported_is_abandoned_by_the_next_event() -> None:
@@ -146,18 +164,58 @@ def test_a_first_history_ripens_on_its_own() -> None:
     assert set(status(record, login()).values()) == {Status.TRUSTED}
 
 
+def test_a_thief_beside_nothing_of_the_first_login_does_not_ripen() -> None:
+    thief = [login(day, TOKYO, device=0, agent=0, asn=9, country=country_code("JP")) for day in (1, 4, 9, 12)]
+
+    assert status(after(login(0), *thief), thief[0])["place"] == Status.PROVISIONAL
+
+
+def test_a_second_factor_that_did_not_let_the_login_in_proves_nothing() -> None:
+    refused = login(1, TOKYO, mfa=1, **ASKED)
+
+    assert status(after(login(0), refused), refused)["place"] == Status.NONE
+
+
+def test_a_pass_counts_also_when_later_step_ups_took_its_slot() -> None:
+    asked = login(1, TOKYO, **ASKED)
+    others = [login(1 + i / 10_000, (i, i), **ASKED) for i in range(1, 10)]
+    record = after(login(0), asked, *others, report(asked, "step_up_passed", 2))
+
+    assert status(record, asked)["place"] == Status.TRUSTED
+    assert record["ignored"][0] == 0
+
+
+def test_step_ups_that_lose_their_slot_count_as_not_given() -> None:
+    others = [login(1 + i / 10_000, (i, i), **ASKED) for i in range(1, 11)]
+
+    assert after(login(0), *others)["ignored"][0] == 2
+
+
+def test_a_second_factor_with_the_login_makes_up_for_ignored_step_ups() -> None:
+    asked = login(1, TOKYO, **ASKED)
+    record = after(login(0), asked, report(asked, "step_up_abandoned"), login(1.01, TOKYO, mfa=1))
+
+    assert record["ignored"][0] == 0
+
+
+def test_a_vpn_passed_on_three_days_ripens() -> None:
+    days = [login(day, mfa=1, kind=Kind.VPN, prefix=77, asn=78, device=0) for day in (1, 4, 9)]
+
+    assert status(after(login(0), *days), days[0])["prefix"] == Status.TRUSTED
+
+
 def test_a_failed_step_up_sets_ripening_back() -> None:
     other = login(2, (51.5, 0.0), **ASKED)
     record = after(login(0), login(1), other, report(other, "step_up_failed"), login(8))
 
-    assert status(record, login())["prefix"] == Status.PROVISIONAL
+    assert status(record, login())["prefix"] == Status.FOUNDING
 
 
 def test_what_contradicts_itself_sets_ripening_back() -> None:
     elsewhere = login(2, TOKYO, contradicted=True, mfa=1)
     record = after(login(0), login(1), elsewhere, login(8))
 
-    assert status(record, login())["prefix"] == Status.PROVISIONAL
+    assert status(record, login())["prefix"] == Status.FOUNDING
 
 
 def test_a_compromise_is_undone_and_puts_the_user_at_risk_until_remediated() -> None:

@@ -55,6 +55,7 @@ FIRES: list[tuple[str, Batch, list[Batch]]] = [
     ("new_device", login(9, device=0), known()),
     ("new_device", login(9, device=0, agent=99), known(device=0)),
     ("new_agent", login(9, device=88, agent=99), known()),
+    ("new_country", login(9, country=0, located=Located.UNKNOWN, latitude=math.nan, longitude=math.nan), known()),
     ("risky_network", login(0, kind=Kind.TOR), []),
     ("risky_network", login(0, claimed=Kind.PUBLIC_WIFI), known()),
     ("sensitive_resource", login(9, sensitivity=2, kind=Kind.PUBLIC_WIFI), known()),

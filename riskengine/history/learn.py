@@ -16,16 +16,15 @@ from riskengine.batch import Batch, Decision, Role
 from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
 from riskengine.history.record import (
     ATTRIBUTES,
-    TRUSTWORTHY,
     Records,
     Status,
     Wait,
+    anchored,
     blank,
     day_of,
     keys_of,
     matches,
     standing,
-    trusts_anything,
 )
 from riskengine.history.stays import stay
 from riskengine.network import ANONYMISING
@@ -74,26 +73,38 @@ def learn(records: Records, items: Batch) -> None:
     """Take one decided item into each record, in place. Row i of `records` is the history of row i's user."""
     records["seq"] += 1
     reported = _take_report(records, items)
-    taught = _taught_status(items, reported)
+    taught, proof = _taught_status(items, reported)
+    _settle_all(records, proof & ~reported)
     _ask(records, items)
     failed = (items["role"] == Role.EVENT) & (items["outcome"] == _SUCCESS) & (items["mfa"] == 2)
     _refused(records, failed.astype(np.int64), day_of(items["time"]))
     _start_over(records, items["contradicted"] & (taught > 0))
     if (taught > 0).any():
-        _show(records, items, taught)
+        _show(records, items, taught, proof)
 
 
-def _taught_status(items: Batch, reported: np.ndarray) -> np.ndarray:
-    """Return the Status that each item gives to what is new in it; 0 where it teaches nothing."""
+def _taught_status(items: Batch, reported: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Status that each item gives to what is new in it (0: it teaches nothing), and which are proved.
+
+    A second factor proves a login that it let in; one that is stale, or of a user at risk, did not.
+    """
     decision = items["decision"]
     genuine = (items["outcome"] == _SUCCESS) & _TEACHING[items["action"]]
     able = genuine & (items["role"] == Role.EVENT) & ~items["fallback"] & (decision != Decision.DENY)
-    proved = able & (items["mfa"] == 1)
+    proof = (able & (items["mfa"] == 1) & (decision == Decision.ALLOW)) | (reported & genuine)
     let_in = able & (items["mfa"] != 2) & ((decision == Decision.ALLOW) | ~items["reports"])
     taught = np.where(let_in, Status.PROVISIONAL, Status.NONE)
-    taught = np.where(proved | (reported & genuine), Status.TRUSTED, taught)
+    taught = np.where(proof, Status.TRUSTED, taught)
     hidden = ANONYMISING[items["kind"]]
-    return np.where(hidden, np.minimum(taught, Status.PROVISIONAL), taught)
+    return np.where(hidden, np.minimum(taught, Status.PROVISIONAL), taught), proof
+
+
+def _settle_all(records: Records, proved: np.ndarray) -> None:
+    """Forget, in place, the step-ups asked of users who have now proved themselves with the login itself."""
+    if proved.any():
+        pending = records["pending"]
+        pending["state"] = np.where(proved[:, None], Wait.NONE, pending["state"])
+        records["ignored"] = np.where(proved, 0, records["ignored"])
 
 
 def _take_report(records: Records, items: Batch) -> np.ndarray:
@@ -104,7 +115,7 @@ def _take_report(records: Records, items: Batch) -> np.ndarray:
     result = items["result"]
     pending = records["pending"]
     slot = (pending["event"] == items["event"][:, None]) & (pending["state"] > 0) & report[:, None]
-    asked = slot.any(axis=1)
+    asked = items["decision"] == Decision.STEP_UP  # its slot may have given way to later ones
     took = items["time"] - items["event_time"]
     passed = report & (result == _RESULT["step_up_passed"]) & asked & (took <= PASS_MS)
     refused = report & asked & _REFUSES[result]
@@ -135,44 +146,52 @@ def _start_over(records: Records, which: np.ndarray) -> None:
     if which.any():
         for name in ATTRIBUTES:
             shown = records[name]
-            back = which[:, None] & (shown["status"] == Status.PROVISIONAL)
+            back = which[:, None] & (shown["status"] < Status.TRUSTED)
             shown["streak"] = np.where(back, 0, shown["streak"])
 
 
 def _ask(records: Records, items: Batch) -> None:
-    """Remember, in place, each step-up that was asked of a caller who reports; the oldest gives way."""
+    """Remember, in place, each step-up that was asked of a caller who reports.
+
+    One that failed gives way first, then the oldest, which then counts as not given.
+    """
     asks = (
         (items["role"] == Role.EVENT)
         & (items["decision"] == Decision.STEP_UP)
         & (items["outcome"] == _SUCCESS)
         & (items["reports"] | items["fallback"])
-        & (items["mfa"] != 1)
     )
     if not asks.any():
         return
     rows = np.flatnonzero(asks)
     pending = records["pending"]
-    order = np.where(pending["state"] > 0, pending["time"], np.iinfo(np.int64).min)
+    least = np.iinfo(np.int64).min
+    order = np.where(
+        pending["state"] == Wait.WAITING, pending["time"], np.where(pending["state"] > 0, least + 1, least)
+    )
     slot = np.argmin(order[rows], axis=1)
+    given_up = np.zeros(len(items), np.int64)
+    given_up[rows] = pending["state"][rows, slot] == Wait.WAITING
+    _refused(records, given_up, day_of(items["time"]))
     pending["event"][rows, slot] = items["event"][rows]
     pending["time"][rows, slot] = items["event_time"][rows]
     pending["state"][rows, slot] = Wait.WAITING
 
 
-def _show(records: Records, items: Batch, taught: np.ndarray) -> None:
+def _show(records: Records, items: Batch, taught: np.ndarray, proof: np.ndarray) -> None:
     """Take in, in place, what a genuine login shows: its attributes, its day and its stay."""
     keys = keys_of(items)
     found = matches(records, keys)
     status = standing(records, found)
-    beside = np.logical_or.reduce([status[name] == Status.TRUSTED for name in TRUSTWORTHY])
-    # While nothing is trusted yet there is nothing to stand beside: a first history ripens on its own.
-    beside = beside | ~trusts_anything(records)
+    beside = proof | anchored(records, status)
+    first = (records["learned"] == 0) & (taught == Status.PROVISIONAL) & ~ANONYMISING[items["kind"]]
+    given = np.where(first, Status.FOUNDING, taught)
     day = day_of(items["event_time"])
     teaches = taught > 0
     for name in ATTRIBUTES:
         shows = teaches & (keys[name] > 0)
         _strengthen(records[name], found[name] & shows[:, None], taught, beside, day)
-        _add(records[name], shows & ~found[name].any(axis=1), keys[name], taught, day)
+        _add(records[name], shows & ~found[name].any(axis=1), keys[name], given, beside | first, day)
     new_day = teaches & (day > records["last_day"])
     records["days"] += new_day
     records["last_day"] = np.where(new_day, day, records["last_day"])
@@ -188,7 +207,7 @@ def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside
     later = slots & (day[:, None] > shown["last_day"])
     shown["count"] = np.where(slots & (shown["count"] < 65535), shown["count"] + 1, shown["count"])
     shown["days"] = np.where(later, shown["days"] + 1, shown["days"])
-    provisional = shown["status"] == Status.PROVISIONAL
+    provisional = (shown["status"] > 0) & (shown["status"] < Status.TRUSTED)
     fresh = slots & provisional & beside[:, None] & (later | (shown["streak"] == 0))
     shown["since"] = np.where(fresh & (shown["streak"] == 0), day[:, None], shown["since"])
     shown["streak"] = np.where(fresh & (shown["streak"] < 255), shown["streak"] + 1, shown["streak"])
@@ -199,7 +218,9 @@ def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside
     shown["last_day"] = np.where(later, day[:, None], shown["last_day"])
 
 
-def _add(shown: np.ndarray, rows: np.ndarray, key: np.ndarray, taught: np.ndarray, day: np.ndarray) -> None:
+def _add(
+    shown: np.ndarray, rows: np.ndarray, key: np.ndarray, given: np.ndarray, beside: np.ndarray, day: np.ndarray
+) -> None:
     """Write what is new into an empty slot, else over the least believed, longest unseen, least shown one."""
     index = np.flatnonzero(rows)
     if not len(index):
@@ -216,7 +237,7 @@ def _add(shown: np.ndarray, rows: np.ndarray, key: np.ndarray, taught: np.ndarra
         ("days", 1),
         ("last_day", day[index]),
         ("since", day[index]),
-        ("streak", 1),
-        ("status", taught[index]),
+        ("streak", beside[index]),
+        ("status", given[index]),
     ):
         shown[name][index, slot] = value

@@ -19,11 +19,15 @@ PENDING = 8
 
 
 class Status(IntEnum):
-    """How far an attribute is believed: provisional knowledge may accuse, only trusted knowledge excuses."""
+    """How far an attribute is believed: provisional knowledge may accuse, only trusted knowledge excuses.
+
+    FOUNDING is provisional too: it was shown by the first login of all, and is what a first history ripens beside.
+    """
 
     NONE = 0
     PROVISIONAL = 1
-    TRUSTED = 2
+    FOUNDING = 2
+    TRUSTED = 3
 
 
 class Wait(IntEnum):
@@ -67,8 +71,6 @@ _WAITING = np.dtype([("event", "u8"), ("time", "i8"), ("state", "u1")])
 # Each attribute has room of its own, so that a flood of one cannot push out another.
 ROOM = {"place": 8, "country": 6, "prefix": 12, "network": 8, "device": 8, "agent": 6}
 ATTRIBUTES = tuple(ROOM)
-# The attributes beside which provisional knowledge may ripen (a country or a browser alone says too little).
-TRUSTWORTHY = ("place", "prefix", "network", "device")
 
 RECORD = np.dtype(
     [
@@ -204,6 +206,18 @@ def look(records: Records, items: np.ndarray) -> Seen:
         knows={name: np.any(records[name]["status"] > 0, axis=1) for name in ATTRIBUTES},
         trusts={name: np.any(records[name]["status"] == Status.TRUSTED, axis=1) for name in ATTRIBUTES},
     )
+
+
+def anchored(records: Records, status: dict[str, np.ndarray]) -> np.ndarray:
+    """Return whether an item shows something that provisional knowledge may ripen beside.
+
+    That is a trusted device or prefix; where the user never showed a device, trusted place and network together (a
+    thief may share a city, a carrier, a browser). While nothing at all is trusted, what founded the history serves.
+    """
+    level = np.where(trusts_anything(records), Status.TRUSTED, Status.FOUNDING)
+    deviceless = ~np.any(records["device"]["status"] > 0, axis=1)
+    somewhere = (status["place"] >= level) & (status["network"] >= level)
+    return (status["device"] >= level) | (status["prefix"] >= level) | (deviceless & somewhere)
 
 
 def trusts_anything(records: Records) -> np.ndarray:

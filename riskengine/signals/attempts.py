@@ -7,9 +7,14 @@ from riskengine.policy import Policy
 
 
 def at_home(seen: Seen) -> np.ndarray:
-    """Return where a user is on a trusted device in a trusted network: failures elsewhere do not touch them there."""
-    inside = (seen.status["prefix"] == Status.TRUSTED) | (seen.status["network"] == Status.TRUSTED)
-    return (seen.status["device"] == Status.TRUSTED) & inside
+    """Return where a user is on a trusted device in a trusted network: failures elsewhere do not touch them there.
+
+    Where no device was ever shown, trusted software in a trusted prefix stands for it.
+    """
+    prefix = seen.status["prefix"] == Status.TRUSTED
+    inside = prefix | (seen.status["network"] == Status.TRUSTED)
+    deviceless = ~seen.knows["device"] & ~seen.shows["device"] & (seen.status["agent"] == Status.TRUSTED)
+    return ((seen.status["device"] == Status.TRUSTED) & inside) | (deviceless & prefix)
 
 
 def _mostly_failing(attempts: np.ndarray, failures: np.ndarray, share: float) -> np.ndarray:

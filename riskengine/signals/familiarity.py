@@ -19,12 +19,12 @@ def surprise(records: Records, policy: Policy) -> np.ndarray:
 def _new(records: Records, seen: Seen, name: str, policy: Policy) -> np.ndarray:
     """Return how new what an item shows of one attribute is.
 
-    Trusted is 0. Provisional never excuses: beside trusted values it is as new as any other, and where it is all
-    there is it says nothing. Missing where the user always shows it is evidence by itself, of less weight.
+    Trusted is 0. Provisional never excuses: it is as new as any other. What founded the history says nothing as long
+    as nothing is trusted. Missing where the user is trusted by it is evidence by itself.
     """
     value = surprise(records, policy)
-    provisional = (seen.status[name] == Status.PROVISIONAL) & ~seen.trusts[name]
-    value = np.where(seen.status[name] == Status.TRUSTED, 0.0, np.where(provisional, np.nan, value))
+    founding = (seen.status[name] == Status.FOUNDING) & ~seen.trusts[name]
+    value = np.where(seen.status[name] == Status.TRUSTED, 0.0, np.where(founding, np.nan, value))
     missing = np.where(seen.trusts[name], surprise(records, policy) * policy.familiarity.absent, np.nan)
     value = np.where(seen.shows[name], value, missing)
     return np.where(seen.knows[name], value, np.nan)
@@ -44,8 +44,9 @@ def new_place(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -
 
 
 def new_country(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -> np.ndarray:
-    """Return how new the country is; NaN where it is unknown."""
-    value = np.where(seen.shows["country"], _new(records, seen, "country", policy), np.nan)
+    """Return how new the country is; NaN where the address can have none."""
+    tells = seen.shows["country"] | (items["located"] == Located.UNKNOWN)
+    value = np.where(tells, _new(records, seen, "country", policy), np.nan)
     return _beside_device(value, seen, policy)
 
 
@@ -77,10 +78,10 @@ def new_agent(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -
 def ignored_step_ups(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -> np.ndarray:
     """Return 1 where step-ups were asked for lately, nobody passed them, and this login too comes from elsewhere.
 
-    Elsewhere is a place (where none is known, a prefix) or a device that the history does not hold at all.
+    Elsewhere is a place (where none is known, a prefix) or a device that neither is trusted nor founded the history.
     """
     day = items["time"] // 86_400_000
     lately = (records["ignored"] > 0) & (day - records["ignored_day"] <= policy.familiarity.ignored_days)
-    unknown = {name: seen.shows[name] & (seen.status[name] == 0) for name in ("place", "prefix", "device")}
+    unknown = {name: seen.shows[name] & (seen.status[name] < Status.FOUNDING) for name in ("place", "prefix", "device")}
     strange = unknown["device"] | np.where(seen.shows["place"], unknown["place"], unknown["prefix"])
     return np.where(records["learned"] + records["ignored"] == 0, np.nan, np.where(lately & strange, 1.0, 0.0))
