@@ -16,9 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from riskengine.errors import StoreUnavailable
 from riskengine.seal import Seal, SealBroken
 
+_log = structlog.get_logger(__name__)
 MAGIC = b"rkj1"
 SUFFIX = ".journal"
 # What becomes of a file with records that cannot be read: it is kept for a person to look at.
@@ -184,11 +187,27 @@ class Journal:
             with _possible("read"):
                 records = self._next(file)
             if records:
-                save(records)
+                self._hand_over(file, records, save)
         except BaseException:
             file.read, file.drained, file.damaged, self.damaged = before
             raise
         return len(records)
+
+    def _hand_over(self, file: _File, records: list[bytes], save: Callable[[list[bytes]], None]) -> None:
+        """Give records to `save`, one by one if it breaks over some: those count as damaged and are kept."""
+        try:
+            save(records)
+            return
+        except (StoreUnavailable, OSError):  # not the records' doing
+            raise
+        except Exception as error:
+            if len(records) == 1:
+                _log.error("journal_record_refused", cause=type(error).__name__, file=file.path.name)
+                file.damaged = True
+                self.damaged += 1
+                return
+        for record in records:
+            self._hand_over(file, [record], save)
 
     def _next(self, file: _File) -> list[bytes]:
         """Return up to CHUNK records of a file, opened, and step over them."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
-from riskengine.engine.engine import Engine
+from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
 from riskengine.engine.segment import Busy, Outcome
 from riskengine.errors import InvalidInput, Overloaded, RiskEngineError, StoreUnavailable
@@ -22,6 +22,9 @@ from riskengine.metrics import BATCHES, FALLBACKS, JOURNALED
 LARGEST_BATCH = 256
 RETRY_SECONDS = 1.0  # how long a store that failed is left alone
 PROBE_SECONDS = 2.0
+MOST_OF_ONE_USER = 16  # items of one user in a batch: each is a round of its own, which everybody else waits for
+DRAIN_SECONDS = 10.0
+REFOLD_SECONDS = 60.0  # a verdict that folds a long history again has time
 COMMIT_SECONDS = 2.0  # how long a commit that has begun is waited for beyond the deadline
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +35,7 @@ class _Waiting:
 
     arrival: Arrival
     outcome: "asyncio.Future[Outcome]"
+    since: float
 
 
 def now_ms() -> int:
@@ -53,6 +57,7 @@ class Live:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._spare = ThreadPoolExecutor(1, "fallback")
+        self._refolds = ThreadPoolExecutor(1, "refold")
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._store_failed_at: float | None = None
@@ -62,8 +67,7 @@ class Live:
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to answer; what an earlier process left in the journal is saved first."""
-        await self._drain()
+        """Begin to answer; what an earlier process left in the journal is saved first, if the store takes it."""
         self._tasks = [asyncio.create_task(self._answer_all()), asyncio.create_task(self._probe())]
 
     async def stop(self) -> None:
@@ -77,8 +81,9 @@ class Live:
             self._tasks[1].cancel()
             await asyncio.gather(self._tasks[1], return_exceptions=True)
         await self._drain()
-        self._thread.shutdown(wait=self._stuck is None or self._stuck.done(), cancel_futures=True)
-        self._spare.shutdown()
+        hangs = self._is_stuck()
+        for pool in (self._thread, self._spare, self._refolds):
+            pool.shutdown(wait=not hangs, cancel_futures=True)
 
     def ready(self) -> list[str]:
         """Return why this process should not be sent requests just now; nothing when it may."""
@@ -117,7 +122,11 @@ class Live:
 
     async def report(self, report: Report, realm: str, who: str) -> dict[str, Any]:
         """Take in a report; NotFound or Conflict where it does not belong, StoreUnavailable when it cannot be kept."""
-        return await self._one(receive_report(report, realm, now_ms(), who))
+        arrival = receive_report(report, realm, now_ms(), who)
+        await self._drain_first()
+        if report.result == "confirmed_compromised":
+            return await self._refold(arrival)
+        return await self._one(arrival)
 
     async def remediate(self, user_id: str, realm: str, who: str) -> dict[str, Any]:
         """End a user's "at risk"; NotFound for a user never seen."""
@@ -126,20 +135,39 @@ class Live:
 
     async def event(self, event_id: str, realm: str) -> dict[str, Any]:
         """Return one event with its answer and the reports on it; NotFound if there is none."""
+        await self._drain_first()
         return await self._in_thread(self.engine.find, event_id, realm)
 
     async def _one(self, arrival: Arrival) -> dict[str, Any]:
         [outcome] = await self._all([arrival])
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        return _raised(outcome)
+
+    async def _refold(self, arrival: Arrival) -> dict[str, Any]:
+        """Take in a confirmed compromise beside the batches: folding a long history again takes its time."""
+
+        def work() -> Outcome:
+            for _ in range(PATIENCE):
+                [outcome] = self.engine.run([arrival])
+                if not isinstance(outcome, Busy):
+                    return outcome
+                time.sleep(PAUSE_SECONDS)
+            return StoreUnavailable("another worker holds the user")
+
+        running = asyncio.get_running_loop().run_in_executor(self._refolds, work)
+        try:
+            return _raised(await asyncio.wait_for(asyncio.shield(running), REFOLD_SECONDS))
+        except TimeoutError as error:
+            raise StoreUnavailable("the store does not answer in time") from error
 
     async def _all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Queue these items one behind the other and return their outcomes; Overloaded when too many wait."""
-        if self._stopping or len(self._queue) + len(arrivals) > self._most_waiting:
+        waits = len(self._queue) + len(arrivals)
+        # Under load, failed attempts are turned away first: nobody waits at the door for them.
+        crowded = waits > self._most_waiting // 2 and all(_is_failure(arrival) for arrival in arrivals)
+        if self._stopping or waits > self._most_waiting or (crowded and arrivals):
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(arrival, loop.create_future()) for arrival in arrivals]
+        waiting = [_Waiting(arrival, loop.create_future(), loop.time()) for arrival in arrivals]
         self._queue.extend(waiting)
         self._wake.set()
         return [await one.outcome for one in waiting]
@@ -156,6 +184,7 @@ class Live:
 
     async def _answer_all(self) -> None:
         """Take all that waits, answer it, and begin again, until stopped and nothing waits."""
+        await self._drain_first()
         while True:
             if not self._queue:
                 if self._stopping:
@@ -163,7 +192,8 @@ class Live:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
+            await self._drain_first()
+            batch = self._next_batch()
             try:
                 await self._answer(batch)
             except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
@@ -172,14 +202,37 @@ class Live:
                     if not one.outcome.done():
                         one.outcome.set_exception(error)
 
+    def _next_batch(self) -> list[_Waiting]:
+        """Take from the head of the queue; what is too much of one user waits there, in its order."""
+        batch: list[_Waiting] = []
+        later: list[_Waiting] = []
+        taken: Counter[tuple[str, str]] = Counter()
+        while self._queue and len(batch) < LARGEST_BATCH and len(later) < LARGEST_BATCH:
+            one = self._queue.popleft()
+            body = one.arrival.body
+            user = (one.arrival.realm, body.user_id) if isinstance(body, Event) and body.user_id else None
+            if user is not None and taken[user] >= MOST_OF_ONE_USER:
+                later.append(one)
+                continue
+            if user is not None:
+                taken[user] += 1
+            batch.append(one)
+        self._queue.extendleft(reversed(later))
+        return batch
+
     async def _answer(self, batch: list[_Waiting]) -> None:
         outcomes = await self._decide([one.arrival for one in batch])
-        again = []
+        now = asyncio.get_running_loop().time()
+        again: list[_Waiting] = []
+        overdue: list[_Waiting] = []
         for one, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Busy):
-                again.append(one)
-            elif not one.outcome.done():  # a caller that went away has cancelled it
-                one.outcome.set_result(outcome)
+                (again if now - one.since < self._deadline else overdue).append(one)
+            else:
+                _tell(one, outcome)
+        if overdue:
+            for one, outcome in zip(overdue, await self._without_store([w.arrival for w in overdue]), strict=True):
+                _tell(one, outcome)
         if again:
             self._queue.extendleft(reversed(again))
             await asyncio.sleep(0.002)  # another worker holds these users: let it finish
@@ -194,15 +247,15 @@ class Live:
         try:
             outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
         except TimeoutError:
-            if gate.abandon():
-                return await self._give_up(running, arrivals, "too slow")
-            # The commit has begun: what it decided will probably last, so it is waited for a little longer.
-            done, _ = await asyncio.wait([running], timeout=COMMIT_SECONDS)
-            if not done or isinstance(running.exception(), StoreUnavailable):
-                return await self._give_up(running, arrivals, "commit unanswered")
-            outcomes = running.result()
+            if not gate.abandon():
+                # A commit has begun: what it decided will probably last, so it is waited for a little longer.
+                await asyncio.wait([running], timeout=COMMIT_SECONDS)
+                gate.abandon()
+            return await self._give_up(running, arrivals, gate, "too slow")
         except StoreUnavailable as error:
-            return await self._give_up(running, arrivals, str(error))
+            return await self._give_up(running, arrivals, gate, str(error))
+        if any(isinstance(outcome, StoreUnavailable) for outcome in outcomes):
+            return await self._give_up(running, arrivals, gate, "failed half way")
         self._store_failed_at = None
         return outcomes
 
@@ -216,20 +269,30 @@ class Live:
             _log.exception("batch_split", items=len(arrivals))
         return _one_by_one(lambda arrival: self.engine.run([arrival], gate)[0], arrivals)
 
+    def _is_stuck(self) -> bool:
+        return self._stuck is not None and not self._stuck.done()
+
     def _store_rests(self) -> bool:
-        if self._stuck is not None and not self._stuck.done():
+        if self._is_stuck():
             return True
         failed = self._store_failed_at
         return failed is not None and time.monotonic() - failed < RETRY_SECONDS
 
     async def _give_up(
-        self, running: "asyncio.Future[list[Outcome]]", arrivals: list[Arrival], why: str
+        self, running: "asyncio.Future[list[Outcome]]", arrivals: list[Arrival], gate: Gate, why: str
     ) -> list[Outcome]:
+        """Answer without the store what the batch has not committed."""
+        self._let_go(running, why)
+        rest = [index for index in range(len(arrivals)) if index not in gate.outcomes]
+        answered = await self._without_store([arrivals[index] for index in rest])
+        found = gate.outcomes | dict(zip(rest, answered, strict=True))
+        return [found[index] for index in range(len(arrivals))]
+
+    def _let_go(self, running: "asyncio.Future[Any]", why: str) -> None:
         self._stuck = running
         running.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._store_failed_at = time.monotonic()
-        _log.warning("store_unavailable", why=why, items=len(arrivals))
-        return await self._without_store(arrivals)
+        _log.warning("store_unavailable", why=why)
 
     async def _without_store(self, arrivals: list[Arrival]) -> list[Outcome]:
         """Answer events from what needs no store and journal them; reports have to be sent again."""
@@ -269,17 +332,29 @@ class Live:
         """Every few seconds: after a failure see whether the store is back, and save what the journal holds."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            if self._stuck is not None and not self._stuck.done():
-                continue
             if self._store_failed_at is not None or self.journal.pending():
                 await self._drain()
 
+    async def _drain_first(self) -> None:
+        """Save what the journal holds before anything that may speak of it, while the store takes it."""
+        if self.journal.pending() and not self._store_rests():
+            await self._drain()
+
     async def _drain(self) -> None:
+        """Save what the journal holds; whatever goes wrong is told and tried again later."""
+        if self._is_stuck():
+            return
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._drain_now)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._drain_now)
+            await asyncio.wait_for(asyncio.shield(running), DRAIN_SECONDS)
+        except TimeoutError:
+            self._let_go(running, "the journal cannot be drained in time")
         except StoreUnavailable as error:
             self._store_failed_at = time.monotonic()
             _log.warning("journal_waits", why=str(error), pending=self.journal.pending())
+        except Exception:  # the tasks that call this must outlive any record
+            self._store_failed_at = time.monotonic()
+            _log.exception("journal_not_drained")
         else:
             self._store_failed_at = None
         JOURNALED.set(self.journal.pending())
@@ -287,6 +362,22 @@ class Live:
     def _drain_now(self) -> None:
         self.engine.store.ping()
         self.journal.drain(self.engine.save_journaled)
+
+
+def _raised(outcome: Outcome) -> dict[str, Any]:
+    """Return an answer; raise an error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _tell(one: _Waiting, outcome: Outcome) -> None:
+    if not one.outcome.done():  # a caller that went away has cancelled it
+        one.outcome.set_result(outcome)
+
+
+def _is_failure(arrival: Arrival) -> bool:
+    return isinstance(arrival.body, Event) and arrival.body.outcome == "failure"
 
 
 class Culprit(RiskEngineError):

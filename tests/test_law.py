@@ -93,7 +93,7 @@ def test_folding_the_stored_items_again_gives_the_stored_history(world: World, a
         for user in USERS:
             ref = engine.tokeniser.user_ref("default", user)
             for row in tx.load_histories([ref]).values():
-                [stored] = pack(fold(items_of(tx, ref, SEAL)))
+                [stored] = pack(fold(items_of(*tx.items_of(ref), SEAL)))
                 assert stored == SEAL.open(row.record, "default", "history", ref)
 
 
@@ -112,3 +112,29 @@ def test_the_law_is_not_kept_by_silence(world: World) -> None:
     decisions = [answer["decision"] for answer in answers[:2] if isinstance(answer, dict)]
     assert decisions == ["allow", "step_up"]
     assert [type(answer).__name__ for answer in answers[2:]] == ["dict", "tuple", "dict", "tuple"]
+
+
+def test_a_report_ahead_of_its_event_is_on_nothing(world: World) -> None:
+    event = Event("ana", ADDRESSES["new_york"], event_id="a", occurred_at=EPOCH)
+    arrivals = arrivals_of([Report("a", "confirmed_safe", at=EPOCH), event])
+
+    for cuts in ([], [1]):
+        first, _ = _run(memory_engine(world), arrivals, cuts)
+        assert first == ("NotFound", "there is no such event")
+
+
+def test_a_repeat_is_compared_with_what_is_stored(world: World) -> None:
+    event = Event("ana", ADDRESSES["new_york"], event_id="a", occurred_at=EPOCH)
+    other = replace(event, ip=ADDRESSES["tokyo"])
+    arrivals = arrivals_of([event, other, event])
+
+    for cuts in ([], [1], [1, 2]):
+        first, conflict, again = _run(memory_engine(world), arrivals, cuts)
+        assert first == again
+        assert isinstance(conflict, tuple)
+
+
+def test_a_log_of_any_year_has_row_ids(world: World) -> None:
+    late = [Event("ana", ADDRESSES["new_york"], event_id=str(i), occurred_at=253_402_300_000_000) for i in range(5000)]
+
+    assert all(isinstance(answer, dict) for answer in _run(memory_engine(world), arrivals_of(late[:50]), [7, 9]))

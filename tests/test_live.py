@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
-from contextlib import closing
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,11 +250,132 @@ def test_one_event_that_breaks_the_engine_fails_alone(world: World, journal: Jou
     assert isinstance(answers[1], RiskEngineError)
 
 
+class SlowStore(MemoryStore):
+    """A store whose transactions from the second on wait: a database that hangs cannot be had without a network of
+    its own, and what is tested is that nobody waits for it."""
+
+    def __init__(self, fast: int = 1) -> None:
+        super().__init__()
+        self.go_on, self.fast = threading.Event(), fast
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        self.fast -= 1
+        if self.fast < 0:
+            self.go_on.wait(5)
+        with super().transaction() as tx:
+            yield tx
+
+
+def test_a_store_that_hangs_holds_up_neither_answers_nor_the_stop(world: World, journal: Journal) -> None:
+    store = SlowStore()
+    live = Live(engine_over(store, world), journal, deadline=0.2)
+
+    async def scene() -> list[Any]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        answers = [(await live.score([login(f"e{i}")], "default", True))[0] for i in range(4)]
+        assert clock() - began < 2
+        began = clock()
+        await live.stop()
+        assert clock() - began < 2
+        return answers
+
+    answers = play(live, scene())
+    store.go_on.set()
+    assert [answer["source"] for answer in answers] == ["engine", "fallback", "fallback", "fallback"]
+    assert journal.pending() == 3
+    assert store.counts()["events"] == 1, "what was given up on is not committed behind its callers' backs"
+
+
+def test_what_was_committed_keeps_its_answer_when_the_rest_is_given_up(world: World, journal: Journal) -> None:
+    store = SlowStore(fast=1)
+    live = Live(engine_over(store, world), journal, deadline=0.3)
+
+    async def scene() -> tuple[Any, Any, Any]:
+        first = live.score([login("a")], "default", True)
+        remedy = live.remediate("ana", "default", "test")  # stands in a transaction of its own
+        last = live.score([login("b")], "default", True)
+        return tuple(await asyncio.gather(first, remedy, last, return_exceptions=True))
+
+    first, remedy, last = play(live, scene())
+    store.go_on.set()
+    assert first[0]["source"] == "engine"
+    assert isinstance(remedy, StoreUnavailable)
+    assert last[0]["source"] == "fallback"
+
+
+def test_a_journal_record_that_breaks_the_engine_is_kept_aside(engine: Engine, tmp_path: Path) -> None:
+    left = Journal(tmp_path / "journal", SEAL)
+    [(_, good)] = engine.fallback([receive(login("good"), "default", now_ms(), True)], "store")
+    left.append([b"not a record of ours", good])
+    left.close()
+    journal = Journal(tmp_path / "journal", SEAL)
+    live = Live(engine, journal)
+
+    found = play(live, live.event("good", "default"))
+    assert found["answer"]["source"] == "fallback"
+    assert (journal.pending(), journal.damaged) == (0, 1)
+    assert list((tmp_path / "journal").glob("*.damaged"))
+
+
+def test_one_users_flood_lets_others_pass(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal)
+    done: list[str] = []
+
+    async def one(event: Event) -> None:
+        await live.score([event], "default", True)
+        done.append(event.event_id or "")
+
+    async def scene() -> None:
+        flood = [one(login(f"flood{i:03d}")) for i in range(120)]
+        await asyncio.gather(*flood, one(login("other", user="ben")))
+
+    play(live, scene())
+    assert done.index("other") < 40
+    assert [event for event in done if event != "other"] == [f"flood{i:03d}" for i in range(120)], "in their order"
+
+
+def test_failures_are_turned_away_before_others(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal, most_waiting=10)
+
+    async def scene() -> list[Any]:
+        waiting = [asyncio.create_task(live.score([login(f"e{i}")], "default", True)) for i in range(6)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await live.score([login("f", outcome="failure")], "default", True)
+        waiting.append(asyncio.create_task(live.score([login("last")], "default", True)))
+        return await asyncio.gather(*waiting)
+
+    assert len(play(live, scene())) == 7
+
+
+def test_a_compromise_of_a_long_history_does_not_hold_up_others(engine: Engine, journal: Journal) -> None:
+    live = Live(engine, journal, deadline=0.3)
+    arrivals = [receive(login(f"e{i}"), "default", now_ms(), True) for i in range(600)]
+    engine.run(arrivals)
+
+    async def scene() -> list[Any]:
+        verdict = asyncio.create_task(live.report(Report("e5", "confirmed_compromised"), "default", "test"))
+        others: list[Any] = []
+        while not verdict.done():
+            others += await live.score([login(f"o{len(others)}", user="ben")], "default", True)
+        await verdict
+        [after] = await live.score([login("after")], "default", True)
+        return [after, *others]
+
+    after, *others = play(live, scene())
+    assert {answer["source"] for answer in others} == {"engine"}
+    assert [reason["code"] for reason in after["reasons"]] == ["user_at_risk"]
+
+
 def test_a_batch_is_either_committed_or_given_up() -> None:
     early, late = Gate(), Gate()
     early.commit()
 
     assert early.abandon() is False
+    early.committed({0: {}})
+    assert early.abandon() is True
     assert late.abandon() is True
     with pytest.raises(StoreUnavailable):
         late.commit()

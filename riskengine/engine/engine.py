@@ -1,5 +1,7 @@
 """Locate, lock, admit, load, assess, save: one batch of the sequence against one store."""
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
 from riskengine.engine.segment import Busy, Outcome, Segment
 from riskengine.engine.tokens import Tokeniser
-from riskengine.errors import NotFound
+from riskengine.errors import NotFound, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.history.record import blank
 from riskengine.locate.locator import Locator
@@ -24,40 +26,62 @@ from riskengine.store.contract import Store
 
 _SEQUENCE_BITS = 12
 _WORKERS = 1024
-_ERA_MS = 1_577_836_800_000  # 2020-01-01: keeps row ids within 63 bits until 2089
+_ERA_MS = 1_577_836_800_000  # 2020-01-01 …
+_LAST_MS = (
+    2**41 - 2**32
+)  # … to 2089: what row ids can count within 63 bits, with room for a log of 10^12 lines behind it
+PATIENCE = 200  # how often, and after what pause, a journaled event's user is tried again
+PAUSE_SECONDS = 0.01
 
 
 class Engine:
     """Decides and saves batches against one store, one locator, one policy and one set of keys.
 
-    Not to be shared between threads: one feeder, one engine. Every method that reaches the store may raise
-    StoreUnavailable, and has then changed nothing.
+    One feeder, one engine; a verdict that folds a history again may run beside it in a thread of its own. Every method
+    that reaches the store may raise StoreUnavailable, and has then changed nothing.
     """
 
     def __init__(self, store: Store, locator: Locator, policy: Policy, seal: Seal) -> None:
         self.store, self.locator, self.policy, self.seal = store, locator, policy, seal
         self.tokeniser = Tokeniser(seal)
         self._last_id = 0
+        self._numbering = threading.Lock()
 
     def run(self, arrivals: Sequence[Arrival], gate: Gate | None = None) -> list[Outcome]:
         """Decide, learn and save; return each item's answer, or the error it earned, in order.
 
-        Before it commits it passes `gate`. Busy marks items whose user another worker holds, and all that came after
-        such a one.
+        It passes `gate` around each commit. Busy marks items whose user another worker holds, and all that came after
+        such a one. When the store fails after a part was committed, the rest gets that StoreUnavailable.
         """
         outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
+        gate = gate or Gate()
         for indexes in segments(arrivals):
-            ids = {index: self._next_id(arrivals[index].received_at) for index in indexes}
-            segment = self._segment({index: arrivals[index] for index in indexes}, ids)
-            with self.store.transaction() as tx:
-                segment.take(tx)
-                if gate is not None:
-                    gate.commit()
-            for index, outcome in segment.outcomes.items():
+            try:
+                done = self._take({index: arrivals[index] for index in indexes}, gate)
+            except StoreUnavailable as error:
+                if not gate.outcomes:
+                    raise
+                done = dict.fromkeys(range(indexes[0], len(arrivals)), error)
+            for index, outcome in done.items():
                 outcomes[index] = outcome
-            if any(isinstance(outcome, Busy) for outcome in segment.outcomes.values()):
+            if any(isinstance(outcome, Busy | StoreUnavailable) for outcome in done.values()):
                 break
         return outcomes
+
+    def _take(self, arrivals: Mapping[int, Arrival], gate: Gate) -> dict[int, Outcome]:
+        """Take one segment through its transaction and the gate."""
+        ids = {index: self._next_id(arrival.received_at) for index, arrival in arrivals.items()}
+        segment = self._segment(arrivals, ids)
+        segment.fold_ahead(self.store)
+        done: dict[int, Outcome] = {}
+        try:
+            with self.store.transaction() as tx:
+                segment.take(tx)
+                gate.commit()
+            done = segment.outcomes
+        finally:
+            gate.committed(done)
+        return done
 
     def preview(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Return what `run` would answer to each of these events by itself, and change nothing."""
@@ -93,9 +117,16 @@ class Engine:
     def save_journaled(self, records: Sequence[bytes]) -> None:
         """Save events that were answered without the store, as they were answered; repeats are passed over."""
         arrivals = [from_journal(record) for record in records]
-        while arrivals:
+        for _ in range(PATIENCE):
             outcomes = self.run(arrivals)
+            for outcome in outcomes:
+                if isinstance(outcome, StoreUnavailable):
+                    raise outcome
             arrivals = [a for a, outcome in zip(arrivals, outcomes, strict=True) if isinstance(outcome, Busy)]
+            if not arrivals:
+                return
+            time.sleep(PAUSE_SECONDS)
+        raise StoreUnavailable("another worker holds the users of journaled events")
 
     def find(self, event_id: str, realm: str) -> dict[str, Any]:
         """Return one event as it was sent, its full answer, and the reports on it; NotFound if there is none."""
@@ -134,9 +165,11 @@ class Engine:
 
     def _next_id(self, received_at: int) -> int:
         """Return a row id: ms since 1970, worker, and a running number; each greater than the one before."""
-        first = (received_at - _ERA_MS << 10 | self.store.worker % _WORKERS) << _SEQUENCE_BITS
-        following = self._last_id + 1
-        if following % (1 << _SEQUENCE_BITS) == 0:  # the numbers of this ms are used up: borrow the next one's
-            following = ((following >> _SEQUENCE_BITS) - 1 + _WORKERS) << _SEQUENCE_BITS
-        self._last_id = max(first, following)
-        return self._last_id
+        moment = min(max(received_at - _ERA_MS, 0), _LAST_MS)  # a replayed log may be of any year
+        first = (moment << 10 | self.store.worker % _WORKERS) << _SEQUENCE_BITS
+        with self._numbering:
+            following = self._last_id + 1
+            if following % (1 << _SEQUENCE_BITS) == 0:  # the numbers of this ms are used up: borrow the next one's
+                following = ((following >> _SEQUENCE_BITS) - 1 + _WORKERS) << _SEQUENCE_BITS
+            self._last_id = max(first, following)
+            return self._last_id

@@ -1,19 +1,23 @@
-"""Who came first: the commit of a batch, or the end of the time it had."""
+"""Who came first: the commit of a segment, or the end of the time its batch had."""
 
 import threading
+from collections.abc import Mapping
 
+from riskengine.engine.segment import Outcome
 from riskengine.errors import StoreUnavailable
 
 
 class Gate:
-    """Passed by the engine's thread just before it commits, closed by whoever waits for it no longer.
+    """Passed by the engine's thread around each commit, closed by whoever waits for it no longer.
 
-    Only one of the two happens: a batch that was given up on is never committed behind its callers' backs.
+    Only one of the two happens: a segment that was given up on is never committed behind its callers' backs. What was
+    committed before stands in `outcomes`, by index.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._committing = self._abandoned = False
+        self.outcomes: dict[int, Outcome] = {}
 
     def commit(self) -> None:
         """Announce a commit; StoreUnavailable when the batch was given up on."""
@@ -22,8 +26,14 @@ class Gate:
                 raise StoreUnavailable("the batch took longer than its callers wait")
             self._committing = True
 
+    def committed(self, outcomes: Mapping[int, Outcome]) -> None:
+        """Tell how a commit ended: with these outcomes, or with none when it failed."""
+        with self._lock:
+            self._committing = False
+            self.outcomes |= outcomes
+
     def abandon(self) -> bool:
-        """Give the batch up; False when its commit has begun already."""
+        """Give up what is not committed yet; False while a commit is under way."""
         with self._lock:
             if self._committing:
                 return False

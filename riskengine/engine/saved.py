@@ -116,9 +116,8 @@ def history_rows(
     ]
 
 
-def items_of(tx: Transaction, user: bytes, seal: Seal) -> Batch:
-    """Return all of a user's retained items as decided, in `user_seq` order: what a refold reads."""
-    events, reports = tx.items_of(user)
+def items_of(events: Sequence[EventRow], reports: Sequence[ReportRow], seal: Seal) -> Batch:
+    """Return all of a user's retained events and reports as items, in `user_seq` order: what a refold reads."""
     items = {row.id: unpack_item(opened(row, seal)["item"]) for row in events}
     ordered = [(row.user_seq, items[row.id]) for row in events]
     for report in reports:

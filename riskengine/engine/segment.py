@@ -28,7 +28,7 @@ from riskengine.history.learn import fold
 from riskengine.history.record import Records
 from riskengine.locate.locator import Locator, Places
 from riskengine.policy import Policy
-from riskengine.store.contract import Cell, CellKey, EventRow, ReportRow, Transaction
+from riskengine.store.contract import Cell, CellKey, EventRow, ReportRow, Store, Transaction
 
 Outcome = dict[str, Any] | RiskEngineError
 OTHER_BODY = "the event id was used before with another body"
@@ -67,6 +67,14 @@ class Loaded:
     added: dict[CellKey, Cell]
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A history folded again, resting on the items up to `seq`."""
+
+    seq: int
+    record: Records
+
+
 @dataclass(slots=True)
 class Segment:
     """The items of one segment, by their index among the arrivals, and what became of each so far."""
@@ -80,6 +88,7 @@ class Segment:
     others: dict[int, Arrival]  # reports and remedies
     keys: dict[int, bytes]  # event key of each report
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    folded: Folded | None = None
 
     def take(self, tx: Transaction) -> dict[int, Outcome]:
         """Decide and save the segment; return each item's outcome. What is locked elsewhere is Busy."""
@@ -99,8 +108,12 @@ class Segment:
         elif fresh or accepted:
             self._decide(tx, fresh, accepted)
         for repeat, first in twins:
-            same = repeat.tokens.fingerprint == first.tokens.fingerprint
-            self.outcomes[repeat.index] = self.outcomes[first.index] if same else Conflict(OTHER_BODY)
+            if first.index in stored:
+                self.outcomes[repeat.index] = self._repeat(repeat, stored[first.index])
+            elif repeat.tokens.fingerprint == first.tokens.fingerprint:
+                self.outcomes[repeat.index] = self.outcomes[first.index]
+            else:
+                self.outcomes[repeat.index] = Conflict(OTHER_BODY)
         return self.outcomes
 
     def preview(self, tx: Transaction) -> dict[int, Outcome]:
@@ -112,17 +125,17 @@ class Segment:
     def _lock(self, tx: Transaction) -> set[int]:
         """Try to lock every user concerned; return the indexes of the items that must wait."""
         inside = {one.tokens.event_key: one.tokens.user_ref for one in self.entries}
-        outside = tx.find_events(set(self.keys.values()) - inside.keys()) if self.keys else {}
-        user_of = {one.index: one.tokens.user_ref for one in self.entries}
+        stored = tx.find_events(set(self.keys.values())) if self.keys else {}
+        users_of = {one.index: {one.tokens.user_ref} for one in self.entries}
         for index, key in self.keys.items():
-            row = outside.get(key)
-            user_of[index] = inside.get(key, row.user_ref if row else None)
+            # An event of this segment may turn out to be a repeat of another user's: then that one's history counts.
+            users_of[index] = {inside.get(key), stored[key].user_ref if key in stored else None}
         for index, arrival in self.others.items():
             if isinstance(arrival.body, Remedy):
-                user_of[index] = self.tokeniser.user_ref(arrival.realm, arrival.body.user_id)
-        users = {user for user in user_of.values() if user is not None}
+                users_of[index] = {self.tokeniser.user_ref(arrival.realm, arrival.body.user_id)}
+        users = {user for some in users_of.values() for user in some if user is not None}
         held = tx.lock_users(users) if users else set()
-        return {index for index, user in user_of.items() if user is not None and user not in held}
+        return {index for index, some in users_of.items() if some - {None} - held}
 
     def _repeat(self, one: Entry, row: EventRow | None) -> Outcome:
         """Return what an event id that was used before gets: the same answer, or a Conflict for another body."""
@@ -151,7 +164,7 @@ class Segment:
             assert isinstance(body, Report)
             assert body.at is not None
             twin = inside.get(self.keys[index])
-            if twin is not None:
+            if twin is not None and twin.index < index:
                 row, user = report_row(None, body.result, body.at), twin.tokens.user_ref
                 if user is None:
                     self.outcomes[index] = Conflict(NO_ACCOUNT)
@@ -175,7 +188,7 @@ class Segment:
             return []
         assert event is not None
         assert event.user_ref is not None
-        row = report_row(unpack_item(opened(event, self.tokeniser.seal)["item"]), body.result, at)
+        row = self._verdict_row(event, body)
         return [Accepted(index, arrival, row, event.user_ref, body.result, at, event)]
 
     def _load(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> Loaded:
@@ -304,19 +317,47 @@ class Segment:
         else:
             self._decide(tx, [], [remedy])
 
+    def fold_ahead(self, store: Store) -> None:
+        """Fold the history that a confirmed compromise changes before anything is locked: it may be long.
+
+        What the fold rests on is checked again under the lock; if the user has moved on, it is done once more there.
+        """
+        if self.entries or len(self.others) != 1:
+            return
+        [(index, arrival)] = self.others.items()
+        if not isinstance(arrival.body, Report) or arrival.body.result != "confirmed_compromised":
+            return
+        with store.transaction() as tx:
+            event = tx.find_events({self.keys[index]}).get(self.keys[index])
+            if event is None or event.user_ref is None:
+                return
+            kept, seq = tx.items_of(event.user_ref), self._seq(tx, event.user_ref)
+        items = items_of(*kept, self.tokeniser.seal)
+        self.folded = Folded(seq, fold(np.concatenate([items, self._verdict_row(event, arrival.body)])))
+
+    def _seq(self, tx: Transaction, user: bytes) -> int:
+        row = tx.load_histories([user]).get(user)
+        return row.seq if row else 0
+
+    def _verdict_row(self, event: EventRow, body: Report) -> np.ndarray:
+        assert body.at is not None
+        return report_row(unpack_item(opened(event, self.tokeniser.seal)["item"]), body.result, body.at)
+
     def _refold(self, tx: Transaction, report: Accepted) -> None:
         """Take in a confirmed compromise: the user's history is folded again without the event."""
         seal, event = self.tokeniser.seal, report.event
         assert event is not None
-        before = tx.load_histories([report.user]).get(report.user)
-        seq = (before.seq if before else 0) + 1
-        record = fold(np.concatenate([items_of(tx, report.user, seal), report.row]))
-        record["seq"] = seq  # a purge may have taken items that the fold no longer counts
+        assert isinstance(report.arrival.body, Report)
+        seq = self._seq(tx, report.user)
+        if self.folded is not None and self.folded.seq == seq:
+            record = self.folded.record
+        else:
+            record = fold(np.concatenate([items_of(*tx.items_of(report.user), seal), report.row]))
+        record["seq"] = seq + 1  # a purge may have taken items that the fold no longer counts
         realm, row_id = report.arrival.realm, self.ids[report.index]
-        row = made_report_row(report.arrival, row_id, event.id, report.user, seq, report.result, report.at, seal)
+        row = made_report_row(report.arrival, row_id, event.id, report.user, seq + 1, report.result, report.at, seal)
         histories = history_rows([report.user], record, {report.user: realm}, seal)
         tx.save([], [row], {event.id: report.result}, histories, {})
-        assert isinstance(report.arrival.body, Report)
         self.outcomes[report.index] = reported(report.arrival.body.event_id, report.result)
 
 
