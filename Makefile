@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test
+.PHONY: help run test measure
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
+	@echo "make measure  what the server takes on this machine: start, one lone request, load, replay"
 
 run: $(VENV)/.run
 	@RISKENGINE_HOME="$(RISKENGINE_HOME)" exec $(BIN)/riskengine up
@@ -38,3 +39,6 @@ endef
 $(VENV)/.made:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/environment
 	@touch $@
+
+measure: $(VENV)/.dev
+	$(BIN)/python -m tests.measure
