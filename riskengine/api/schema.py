@@ -17,6 +17,10 @@ ReportResult = Literal[
     "step_up_passed", "step_up_failed", "step_up_abandoned",
     "confirmed_safe", "confirmed_compromised", "dismissed",
 ]  # fmt: skip
+Kind = Literal[
+    "unknown", "broadband", "mobile", "satellite", "inflight", "public_wifi", "corporate_proxy", "relay", "cdn",
+    "hosting", "vpn", "tor", "residential_proxy", "abuse", "private",
+]  # fmt: skip
 Decision = Literal["allow", "step_up", "deny"]
 # No control characters, no outer blanks; stored in Unicode's form NFC.
 TEXT = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
@@ -143,11 +147,58 @@ class PolicyName(Shape):
     version: str
 
 
+class Location(Shape):
+    """Where the address is; `precision` says whether the point is a city's or stands for a country."""
+
+    country: str | None
+    region: str | None
+    city: str | None
+    place: str | None = Field(description="What sentences call it")
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    radius_km: float = Field(description="With 67 % confidence")
+    precision: Literal["city", "country"]
+
+
+class Network(Shape):
+    """Whose network it is, of what kind, and by what evidence."""
+
+    asn: int | None
+    name: str | None
+    kind: Kind
+    claimed: Kind | None = Field(description="What the client's word adds as a risk")
+    evidence: str | None
+    evidence_date: str | None
+
+
+class End(Shape):
+    """One end of a journey."""
+
+    country: str | None
+    place: str | None
+    latitude: float
+    longitude: float
+    radius_km: float
+
+
+class Travel(Shape):
+    """The less likely of the journeys from and to the nearest logins in time."""
+
+    from_: End = Field(alias="from")
+    to: End
+    distance_km: float
+    seconds: float
+    min_speed_kmh: float | None = Field(description="After both radii; null within one second")
+    impossible: float | None = Field(ge=0, le=1)
+    rough: bool = Field(description="One end is known only roughly; it counts less")
+
+
 class Data(Shape):
     """The geolocation data that was used."""
 
     source: str
     date: str | None
+    attribution: list[str] = Field(description="Show with every place")
 
 
 class Answer(Shape):
@@ -158,16 +209,16 @@ class Answer(Shape):
     score: float = Field(ge=0, le=100, description="0 to 100, higher is riskier")
     level: Literal["low", "medium", "high"]
     reasons: list[Reason] = Field(description="Strongest first")
-    maturity: Any = Field(description="How much is known of this user")
+    maturity: Literal["none", "learning", "ripe"] = Field(description="How much history of this user there was")
     step_up: StepUp | None
     would_be: Decision | None = Field(description="In observe mode, what the decision would have been")
     source: Literal["engine", "fallback"]
     degraded: list[str] = Field(description="What was missing for this decision")
     occurred_at: str | None = Field(None, description="RFC 3339, UTC")
     user_ref: str | None = Field(None, description="Opaque; what URLs carry")
-    location: dict[str, Any] | None = None
-    network: dict[str, Any] | None = None
-    travel: dict[str, Any] | None = None
+    location: Location | None = None
+    network: Network | None = None
+    travel: Travel | None = None
     signals: dict[str, float | None] | None = Field(None, description="0 to 1; null is unknown")
     policy: PolicyName | None = None
     data: Data | None = None
@@ -209,7 +260,8 @@ class StoredEvent(Shape):
     """One event as stored, its answer, and the reports on it."""
 
     event: dict[str, Any]
-    answer: dict[str, Any]
+    answer: Answer
+    state: str = Field(description="open, or the last report that counts")
     reports: list[dict[str, Any]]
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from riskengine import event
+from riskengine import event, network
 from riskengine.api import events, health, manual, schema, score
 from riskengine.errors import InvalidInput
 from tests.api.conftest import NEW_YORK, TOKYO, Service
@@ -39,6 +39,7 @@ def test_the_documented_fields_of_what_an_event_holds_are_those_it_has(model: ty
         (schema.Action, event.ACTIONS),
         (schema.Sensitivity, event.SENSITIVITIES),
         (schema.NetworkType, event.NETWORK_TYPES),
+        (schema.Kind, network.KINDS),
         (schema.ReportResult, (*event.STEP_UP_RESULTS, *event.VERDICTS)),
     ],
 )
@@ -118,3 +119,16 @@ def test_the_page_needs_no_other_host_and_no_script(service: Service) -> None:
     assert "POST /score/batch" in answer.text
     assert "script-src" not in answer.headers["content-security-policy"]
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+
+
+def test_a_full_answer_holds_what_is_documented_and_nothing_else(service: Service) -> None:
+    service.post("/score", {"user_id": "manual-1", "ip": NEW_YORK})
+    answer = service.post("/score", {"user_id": "manual-1", "ip": TOKYO, "event_id": "manual-2"}).json()
+    read = schema.Answer.model_validate(answer)
+    stored = schema.StoredEvent.model_validate(service.get("/events/manual-2").json())
+
+    assert answer["decision"] == "step_up"
+    for part in (read, read.location, read.network, read.travel, read.data, read.policy, read.step_up, *read.reasons):
+        assert part is not None
+        assert not part.model_extra
+    assert not stored.model_extra
