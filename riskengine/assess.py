@@ -8,15 +8,13 @@ import numpy as np
 from riskengine.batch import Batch, Decision, Located, Role, rounds
 from riskengine.decision import decide
 from riskengine.event import OUTCOMES, STEP_UP_RESULTS
-from riskengine.history.learn import PASS_MS, learn, settle
+from riskengine.history.learn import PASS_MS, SLACK_MS, learn, settle
 from riskengine.history.record import Records, blank, look
 from riskengine.network import resolve
 from riskengine.policy import Policy
 from riskengine.score import points_of, total_of
 from riskengine.signals import attempts, familiarity, network, resource
 from riskengine.signals.travel import travel
-
-CLOCK_SLACK_MS = 300_000  # two clocks of one organisation may differ by so much
 
 SIGNALS = (
     "impossible_travel",
@@ -102,7 +100,7 @@ def assess(
 def _forget_stale_factors(items: Batch, policy: Policy) -> None:
     """Take a second factor passed longer ago than the policy's `max_age`, or in the future, for none, in place."""
     age = items["event_time"] - items["mfa_at"]
-    fresh = (age <= policy.step_up.max_age * 1000) & (age >= -CLOCK_SLACK_MS)
+    fresh = (age <= policy.step_up.max_age * 1000) & (age >= -SLACK_MS)
     items["mfa"] = np.where((items["mfa"] == 1) & ~fresh, 0, items["mfa"])
 
 
@@ -153,8 +151,9 @@ def _effective(result: Assessments, index: np.ndarray) -> np.ndarray:
 def answers(reports: Batch) -> np.ndarray:
     """Return which reports may count: verdicts always; how a step-up ended only where one was asked, a pass in time."""
     ends = reports["result"] < len(STEP_UP_RESULTS)
-    late = (reports["result"] == 0) & (reports["time"] - reports["event_time"] > PASS_MS)
-    return ~ends | ((reports["decision"] == Decision.STEP_UP) & ~late)
+    took = reports["time"] - reports["event_time"]
+    fits = (took >= -SLACK_MS) & ((reports["result"] > 0) | (took <= PASS_MS))
+    return ~ends | ((reports["decision"] == Decision.STEP_UP) & fits)
 
 
 def _judge(

@@ -190,7 +190,7 @@ def parse_report(body: Any) -> Report:
     return Report(**found)
 
 
-def arrive(occurred_at: int | None, now: int) -> tuple[int, bool]:
+def arrive(occurred_at: int | None, now: int, field: str = "/occurred_at") -> tuple[int, bool]:
     """Return when an event that arrives at `now` happened, and whether its clock had to be set back.
 
     Up to 24 h ahead is taken for a wrong clock and becomes now; further ahead, or more than 400 days old, is refused.
@@ -198,7 +198,7 @@ def arrive(occurred_at: int | None, now: int) -> tuple[int, bool]:
     if occurred_at is None:
         return now, False
     if occurred_at > now + LATEST_AHEAD_MS:
-        raise InvalidInput([Fault("/occurred_at", "lies more than 24 hours ahead")])
+        raise InvalidInput([Fault(field, "lies more than 24 hours ahead")])
     if occurred_at < now - OLDEST_MS:
-        raise InvalidInput([Fault("/occurred_at", "lies more than 400 days back")])
+        raise InvalidInput([Fault(field, "lies more than 400 days back")])
     return min(occurred_at, now), occurred_at > now

@@ -50,6 +50,7 @@ def _travel(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     start, end = journey.get("from") or {}, journey.get("to") or {}
     km, seconds = journey.get("distance_km") or 0.0, journey.get("seconds") or 0
     legs = f"{_name(start)} to {_name(end)}, {km:,.0f} km"
+    legs = legs[0].upper() + legs[1:]
     speed = journey.get("min_speed_kmh")
     if not seconds:
         sentence = f"{legs} in the same second, which nobody can be"

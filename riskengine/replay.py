@@ -7,7 +7,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival
 from riskengine.engine.engine import Engine
-from riskengine.engine.segment import Busy
+from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
 from riskengine.locate.locator import Locator
@@ -30,6 +30,7 @@ class Summary:
     sources: list[str] = field(default_factory=list)
     events: int = 0
     reports: int = 0
+    stored: int = 0
     duplicates: int = 0
     skipped: int = 0
     rejected: int = 0
@@ -49,7 +50,7 @@ class Summary:
         )
         return [
             *self.sources,
-            f"{self.events:,} events decided: {decided or 'none'}",
+            f"{self.events:,} events decided ({self.stored:,} of them were stored before): {decided or 'none'}",
             f"reasons: {told or 'none'}",
             f"{self.reports:,} reports counted, {self.refused_reports:,} answered no step-up of this policy; {assumed}",
             f"{self.duplicates:,} duplicates, {self.skipped:,} lines that are no login, {self.rejected:,} rejected",
@@ -123,6 +124,7 @@ def decide(
                 summary.duplicates += 1
             else:
                 known.add(line.item.event_id or "")
+                summary.stored += isinstance(outcome, Repeated)
                 summary.events += 1
                 summary.decisions[outcome["decision"]] += 1
                 summary.reasons.update(reason["code"] for reason in outcome["reasons"])

@@ -64,7 +64,18 @@ def test_times_are_read_to_the_millisecond(given: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["2026-03-04T09:15:27", "2026-03-04", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "now", "", 0, None],
+    [
+        "2026-03-04T09:15:27",
+        "2026-03-04",
+        "1969-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-14:00",
+        "2026-W10-3T00:00:00Z",
+        "20260304T091527Z",
+        "now",
+        "",
+        0,
+        None,
+    ],
 )
 def test_what_is_no_time_with_an_offset_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^(must|has no|lies)"):

@@ -138,3 +138,25 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(bench: Bench) -> None:
         assert run.stderr.startswith("riskengine: ")
         assert len(run.stderr.splitlines()) == 1
         assert run.stdout == ""
+
+
+def test_no_output_takes_the_place_of_a_log_or_of_the_other(bench: Bench) -> None:
+    log = [event(0, HOME)]
+    for options in (("--out", "log"), ("--out", "o", "--rejects", "./log"), ("--out", "o", "--rejects", "o")):
+        run = bench.replay(*options, log=log)
+        assert run.returncode == 4
+        assert (bench.folder / "log").read_text() == log[0] + "\n"
+
+
+def test_an_output_that_cannot_be_written_is_named(bench: Bench) -> None:
+    run = bench.replay("--out", "nowhere/at/all", log=[event(0, HOME)])
+
+    assert run.returncode == 4
+    assert "nowhere/at/all" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_an_import_that_is_repeated_says_what_was_there(bench: Bench) -> None:
+    bench.replay("--save", log=[event(0, HOME), event(10, AWAY)])
+
+    assert "2 events decided (2 of them were stored before)" in bench.replay("--save").stderr

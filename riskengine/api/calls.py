@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from riskengine.access import Access, Caller, require
-from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, UNKNOWN_PARAMETER, Refused
+from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UNKNOWN_PARAMETER, Refused
 from riskengine.audit import Audit
 from riskengine.check import decode
 from riskengine.errors import InvalidInput, StoreUnavailable
@@ -19,6 +19,7 @@ from riskengine.live import Live
 
 # Leaves time within the caller's 500 ms for the decision itself.
 ASK_SECONDS = 0.2
+BODY_SECONDS = 10.0
 # After the store did not answer, remembered callers are admitted at once for so long, not each after a wait.
 SILENT_MS = 1_000
 
@@ -94,12 +95,24 @@ async def admit(request: Request, *scopes: str) -> Caller:
 
 
 async def document(request: Request, most: int) -> Any:
-    """Return the body as decoded JSON: 415 for another type, 413 beyond `most` bytes, 400 for what is not JSON."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise Refused(NOT_JSON, "Send the body with Content-Type: application/json.")
+    """Return the body as decoded JSON: 415 for another type, 413 beyond `most` bytes, 400 for what is not JSON, 408 for
+    one that does not come."""
+    no_parameters(request)
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    encoded = request.headers.get("content-encoding", "identity").lower() != "identity"
+    if (
+        kind.strip() != "application/json"
+        or parameters.replace('"', "").strip() not in ("", "charset=utf-8")
+        or encoded
+    ):
+        raise Refused(NOT_JSON, "Send the body with Content-Type: application/json, as UTF-8 and not compressed.")
     try:
-        return decode(await _body(request, most))
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _body(request, most)
+    except TimeoutError as error:
+        raise Refused(TOO_SLOW, f"The body did not come within {BODY_SECONDS:g} s.") from error
+    try:
+        return decode(body)
     except InvalidInput as error:
         if any(fault.pointer for fault in error.faults):
             raise

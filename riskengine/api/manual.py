@@ -26,7 +26,10 @@ _DESCRIPTION = (
 _KEYED = (
     problems.BAD_REQUEST, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INTERNAL, problems.UNAVAILABLE,
 )  # fmt: skip
-_POSTED = (*_KEYED, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID)
+_POSTED = (
+    *_KEYED,
+    *(problems.UNKNOWN_PARAMETER, problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID),
+)
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     (Path(__file__).parent / "manual.html").read_text(encoding="utf-8")
 )

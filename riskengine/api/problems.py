@@ -44,6 +44,7 @@ UNAUTHENTICATED = Kind(401, "unauthenticated", "The caller did not prove who it 
 FORBIDDEN = Kind(403, "forbidden", "The access key lacks a scope.")
 NOT_FOUND = Kind(404, "not-found", "There is nothing here.")
 NOT_ALLOWED = Kind(405, "method-not-allowed", "This method does not exist here.")
+TOO_SLOW = Kind(408, "too-slow", "The body did not come in time.")
 CONFLICT = Kind(409, "conflict", "The request contradicts what is stored.")
 TOO_LARGE = Kind(413, "too-large", "The body is too large.")
 NOT_JSON = Kind(415, "unsupported-media-type", "The content type is not application/json.")
@@ -55,7 +56,7 @@ NOT_READY = Kind(503, "not-ready", "The service is not ready.")
 
 KINDS = (
     MALFORMED, UNKNOWN_PARAMETER, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT,
-    TOO_LARGE, NOT_JSON, INVALID, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
+    TOO_SLOW, TOO_LARGE, NOT_JSON, INVALID, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
 )  # fmt: skip
 _BY_STATUS = {400: BAD_REQUEST, 404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE}
 

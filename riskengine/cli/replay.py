@@ -60,9 +60,10 @@ def replay(
 
     One JSON line an event: the full answer of POST /score, with `log` and `line`. Exit code 3: some were rejected.
     """
+    _refuse_overwriting(logs, out, rejects)
     settings = shell.settings(**({} if policy is None else {"policy": policy}))
     summary = Summary()
-    with ExitStack() as stack:
+    with ExitStack() as stack, _writable(out, rejects):
         engine = stack.enter_context(_engine(settings, save))
         log = _open(logs, format_, year, tz)
         reject = _rejecter(stack, rejects)
@@ -81,6 +82,14 @@ def replay(
     return FINISHED_WITH_REJECTS if summary.rejected else 0
 
 
+def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) -> None:
+    """Refuse an output that is a log itself, or the other output."""
+    read_from = {Path(log).resolve() for log in logs if log != STDOUT}
+    targets = [Path(target).resolve() for target in (out, rejects) if target not in (None, STDOUT)]
+    if read_from.intersection(targets) or len(set(targets)) < len(targets):
+        raise SettingsError("--out and --rejects must be files of their own, not a log or each other.")
+
+
 @contextmanager
 def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
     """Open an engine over the store, or over nothing but this process's memory."""
@@ -91,6 +100,16 @@ def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
     make_home(settings)
     with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))
+
+
+@contextmanager
+def _writable(*targets: str | None) -> Iterator[None]:
+    """Turn a file that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        named = " or ".join(target for target in targets if target)
+        raise SettingsError(f"{named} cannot be written: {error.strerror or error}.") from error
 
 
 def _open(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:

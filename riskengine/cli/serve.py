@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,8 +24,11 @@ _log = structlog.get_logger("riskengine.serve")
 class Server(uvicorn.Server):
     """uvicorn, but a stop first turns /readyz to 503 for a while, and a clean stop exits with 0."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, announce: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
+        self._announce = announce
         self._served, self._drain_seconds = app, drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -45,6 +48,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             _log.info("ready", address="{}:{}".format(*sockets[0].getsockname()[:2]))
+            if self._announce is not None:
+                self._announce()
 
     def _stop(self) -> None:
         self.should_exit = True
@@ -85,8 +90,8 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
-    """Serve `app` on `listener` until a signal; return after a clean stop."""
+def run(app: FastAPI, settings: Settings, listener: socket.socket, announce: Callable[[], None] | None = None) -> None:
+    """Serve `app` on `listener` until a signal; call `announce` when it is ready; return after a clean stop."""
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -107,4 +112,4 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
         config.load()
     except (ssl.SSLError, OSError) as error:
         raise SettingsError("RISKENGINE_TLS_CERT or RISKENGINE_TLS_KEY cannot be used.") from error
-    Server(config, app, settings.drain_seconds).run([listener])
+    Server(config, app, settings.drain_seconds, announce).run([listener])

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -57,9 +58,8 @@ def up(shell: Shell, host: str | None, port: int | None) -> None:
         parts: Parts = app.state.parts
         if parts.locator.source(clock()).level == "country":
             click.echo(_BANNER, err=True)
-        if not parts.access.all():
-            make_first_key(parts, settings)
-        run(app, settings, listener)
+        greeting = None if parts.access.all() else make_first_key(parts, settings)
+        run(app, settings, listener, None if greeting is None else partial(click.echo, greeting))
 
 
 def obtain_places(settings: Settings, now: int) -> None:
@@ -89,20 +89,21 @@ def _failed_lately(failed: Path, now: int) -> bool:
         return False
 
 
-def make_first_key(parts: Parts, settings: Settings) -> None:
-    """Create the first access key: shown once on a terminal, else left in a file that only its owner can read."""
+def make_first_key(parts: Parts, settings: Settings) -> str:
+    """Create the first access key and return what to tell of it once the server is ready.
+
+    On a terminal that is the key itself, this once; else it is left in a file that only its owner can read.
+    """
     now = clock()
     token, row = parts.access.create("first", FIRST_SCOPES, DEFAULT_REALM, now)
     parts.audit.record(now, row.realm, "up", "key.create", row.id, name=row.name, scopes=list(row.scopes))
+    source = parts.locator.source(now)
     if sys.stdout.isatty():
-        click.echo(f"\nYour first access key, shown only now:\n\n  {token}\n")
-        click.echo(welcome(token, settings, parts.locator.source(now), now))
-        return
+        return f"\nYour first access key, shown only now:\n\n  {token}\n\n{welcome(token, settings, source, now)}"
     file = settings.home / "keys" / FIRST_KEY
     write_private(file, token + "\n")
-    click.echo(f"The first access key is in {file}.")
-    click.echo(welcome(f"$(cat {shlex.quote(str(file.absolute()))})", settings, parts.locator.source(now), now))
-    sys.stdout.flush()
+    held = f"$(cat {shlex.quote(str(file.absolute()))})"
+    return f"The first access key is in {file}.\n{welcome(held, settings, source, now)}"
 
 
 def write_private(file: Path, text: str) -> None:
@@ -119,7 +120,9 @@ def welcome(token: str, settings: Settings, source: DataSource, now: int) -> str
     return (
         f"Try it: a login from New York, and ten minutes later the same user in Tokyo.\n\n{first}\n\n{second}\n\n"
         'The first answers "allow"; the second "step_up", with the sentence that says why: nobody travels so fast.\n'
-        f"{'; '.join(source.attribution)}\n"
+        f"{'; '.join(source.attribution)}\n\n"
+        f"Further commands over this home:  RISKENGINE_HOME={shlex.quote(str(settings.home.absolute()))} "
+        f"{shlex.quote(sys.argv[0])} doctor\n"
     )
 
 

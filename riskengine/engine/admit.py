@@ -7,7 +7,7 @@ from riskengine.engine.arrival import Arrival, Journaled, Remedy, canonical
 from riskengine.engine.tokens import Tokeniser, Tokens
 from riskengine.errors import Conflict, NotFound
 from riskengine.event import STEP_UP_RESULTS, Event, Report
-from riskengine.history.learn import PASS_MS
+from riskengine.history.learn import PASS_MS, SLACK_MS
 from riskengine.store.contract import EventRow, ReportRow, Transaction
 
 NO_ACCOUNT = "the event belongs to no account"
@@ -92,6 +92,8 @@ def unanswerable(result: str, decision: str, took: int) -> str | None:
         return f"no step-up was asked for: the decision was {decision}"
     if result == "step_up_passed" and took > PASS_MS:
         return "the pass comes more than 30 minutes after the event"
+    if took < -SLACK_MS:
+        return "the report is dated before the event"
     return None
 
 

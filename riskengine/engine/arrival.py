@@ -55,7 +55,7 @@ def receive(event: Event, realm: str, now: int, reports: bool) -> Arrival:
 
 def receive_report(report: Report, realm: str, now: int, who: str) -> Arrival:
     """Return a live report's arrival at `now`; InvalidInput where its time is out of bounds."""
-    at, _ = arrive(report.at, now)
+    at, _ = arrive(report.at, now, "/at")
     return Arrival(realm, replace(report, at=at), now, who=who)
 
 

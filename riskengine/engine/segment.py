@@ -38,6 +38,10 @@ class Busy(RiskEngineError):
     """Another worker holds this user just now; the item goes back to the head of the queue."""
 
 
+class Repeated(dict[str, Any]):
+    """The stored answer to an event that was sent before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A report or remedy that takes part: the row it becomes, its user, and its event where there is one.
@@ -143,8 +147,7 @@ class Segment:
             return Conflict("the event id was used before and its event is gone")
         if row.fingerprint != one.tokens.fingerprint:
             return Conflict(OTHER_BODY)
-        reply: dict[str, Any] = opened(row, self.tokeniser.seal)["answer"]
-        return reply
+        return Repeated(opened(row, self.tokeniser.seal)["answer"])
 
     def _admit(self, tx: Transaction, fresh: Sequence[Entry], busy: set[int]) -> list[Accepted]:
         """Return the reports and remedies that take part; the outcome of the others is settled."""

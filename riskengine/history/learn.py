@@ -31,6 +31,7 @@ from riskengine.network import ANONYMISING
 
 WAIT_MS = 15 * 60_000  # a step-up nobody reported in this time, by the user's next event, was abandoned
 PASS_MS = 30 * 60_000  # a pass that comes later than this does not belong to the event
+SLACK_MS = 5 * 60_000  # two clocks of one organisation may differ by so much
 RIPE_DAYS = 3  # days beside a trusted attribute after which provisional knowledge is trusted …
 RIPE_SPAN = 7  # … that lie at least this many days apart
 _SUCCESS = OUTCOMES.index("success")
@@ -117,7 +118,7 @@ def _take_report(records: Records, items: Batch) -> np.ndarray:
     slot = (pending["event"] == items["event"][:, None]) & (pending["state"] > 0) & report[:, None]
     asked = items["decision"] == Decision.STEP_UP  # its slot may have given way to later ones
     took = items["time"] - items["event_time"]
-    passed = report & (result == _RESULT["step_up_passed"]) & asked & (took <= PASS_MS)
+    passed = report & (result == _RESULT["step_up_passed"]) & asked & (took <= PASS_MS) & (took >= -SLACK_MS)
     refused = report & asked & _REFUSES[result]
     waiting = (slot & (pending["state"] == Wait.WAITING)).any(axis=1)
     _refused(records, np.where(refused & waiting, 1, 0), day_of(items["time"]))

@@ -75,7 +75,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, InternalError) as error:
-        raise StoreUnavailable(f"the database did not answer ({type(error.orig).__name__})") from error
+        cause = type(error.orig).__name__
+        raise StoreUnavailable(f"the database (RISKENGINE_DATABASE_URL) did not answer ({cause})") from error
     except PoolTimeout as error:
         raise StoreUnavailable("every connection to the database is busy") from error
     except DatabaseError as error:

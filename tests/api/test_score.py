@@ -316,3 +316,36 @@ def test_a_login_without_an_account_is_only_counted(service: Service) -> None:
 
     assert answer.status_code == 200
     assert answer.json()["user_ref"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        pytest.param("/score?access_token=x", {}, 400, id="a_query_parameter"),
+        pytest.param("/score", {"Content-Type": "application/json; charset=utf-16"}, 415, id="another_charset"),
+        pytest.param("/score", {"Content-Encoding": "gzip"}, 415, id="a_compressed_body"),
+    ],
+)
+def test_what_a_body_is_said_to_be_is_believed_and_refused(
+    path: str, headers: dict[str, str], status: int, service: Service
+) -> None:
+    before = service.stored()
+    answer = service.post(path, {"user_id": "ana", "ip": NEW_YORK}, service.headers | headers)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert service.stored() == before
+
+
+def test_a_body_in_utf8_may_say_so(service: Service) -> None:
+    headers = service.headers | {"Content-Type": 'application/json; charset="UTF-8"'}
+
+    assert service.post("/score", {"user_id": "utf8", "ip": NEW_YORK}, headers).status_code == 200
+
+
+def test_the_time_of_a_report_is_named_as_its_own(service: Service) -> None:
+    service.post("/score", {"user_id": "rep", "ip": NEW_YORK, "event_id": "rep-1"})
+    answer = service.post("/events/rep-1/report", {"result": "confirmed_safe", "at": "2099-01-01T00:00:00Z"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/at"
