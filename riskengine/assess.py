@@ -9,7 +9,7 @@ from riskengine.batch import Batch, Decision, Located, Role, rounds
 from riskengine.decision import decide
 from riskengine.event import OUTCOMES, STEP_UP_RESULTS
 from riskengine.history.learn import PASS_MS, SLACK_MS, learn, settle
-from riskengine.history.record import Records, blank, look
+from riskengine.history.record import Records, Seen, blank, look
 from riskengine.network import resolve
 from riskengine.policy import Policy
 from riskengine.score import points_of, total_of
@@ -126,9 +126,10 @@ def _assess_round(
     state = blank(len(items))
     state[known] = records[items["user"][known]]
     settle(state, items)
+    seen = look(state, items)
     if (items["role"] == Role.EVENT).any():
-        _judge(result, index, items, sensitive, state, policy)
-    learn(state, items)
+        _judge(result, index, items, sensitive, state, seen, policy)
+    learn(state, items, seen)
     result.verdicts["seq"][index] = np.where(known, state["seq"], 0)
     records[items["user"][known]] = state[known]
 
@@ -157,10 +158,15 @@ def answers(reports: Batch) -> np.ndarray:
 
 
 def _judge(
-    result: Assessments, index: np.ndarray, items: Batch, sensitive: np.ndarray, state: Records, policy: Policy
+    result: Assessments,
+    index: np.ndarray,
+    items: Batch,
+    sensitive: np.ndarray,
+    state: Records,
+    seen: Seen,
+    policy: Policy,
 ) -> None:
     """Score and decide the events of a round; write decision and contradicted into `items` and all into `result`."""
-    seen = look(state, items)
     journey = travel(items, state, policy)
     facts = (items, state, seen, policy)
     signals = {

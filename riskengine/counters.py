@@ -46,8 +46,8 @@ def see(key: np.ndarray, minute: np.ndarray, failed: np.ndarray, user: np.ndarra
     the distinct users).
     """
     seen = Seen(*(np.zeros(len(key), np.int64) for _ in range(3)))
-    if not len(key):
-        return seen
+    if not len(key) or (not len(prior.key) and minute.min() == minute.max()):
+        return seen  # nobody came in an earlier minute
     known = prior
     for run in _runs(key, minute):
         # Within a run no key's minutes go back, so that an earlier minute is always an earlier item.
@@ -77,6 +77,8 @@ def add(cells: Cells, key: np.ndarray, minute: np.ndarray, failed: np.ndarray, u
 
 def _runs(key: np.ndarray, minute: np.ndarray) -> list[np.ndarray]:
     """Return index arrays, in order, that split a batch wherever a key's minute falls behind an earlier one's."""
+    if len(key) == 1:
+        return [np.zeros(1, np.int64)]
     order = np.argsort(key, kind="stable")
     starts = np.r_[True, key[order][1:] != key[order][:-1]]
     falls = np.r_[False, minute[order][1:] < minute[order][:-1]] & ~starts

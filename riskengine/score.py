@@ -17,23 +17,16 @@ def points_of(signals: Mapping[str, np.ndarray], policy: Policy) -> dict[str, np
     an event always add up to its score.
     """
     weights = asdict(policy.weights)
-    points = {
-        name: np.round(np.where(np.isnan(value), 0.0, value) * weights[name] * 10).astype(np.int64)
-        for name, value in signals.items()
-    }
-    total = total_of(points)
+    values = np.array(list(signals.values()))
+    tenths = np.array([weights[name] * 10 for name in signals])[:, None]
+    points = np.round(np.where(np.isnan(values), 0.0, values) * tenths).astype(np.int64)
+    total = points.sum(axis=0)  # whole numbers: their sum does not depend on any order
     over = total > FULL
-    if not over.any():
-        return points
-    divisor = np.maximum(total, 1)
-    scaled = {name: np.where(over, value * FULL // divisor, value) for name, value in points.items()}
-    rest = np.where(over, FULL - total_of(scaled), 0)
-    strongest = np.zeros(len(total), np.int64)
-    best = np.full(len(total), -1)
-    for index, value in enumerate(scaled.values()):
-        better = value > best
-        strongest, best = np.where(better, index, strongest), np.where(better, value, best)
-    return {name: value + np.where(strongest == index, rest, 0) for index, (name, value) in enumerate(scaled.items())}
+    if over.any():
+        scaled = np.where(over, points * FULL // np.maximum(total, 1), points)
+        strongest = np.arange(len(scaled))[:, None] == np.argmax(scaled, axis=0)
+        points = scaled + np.where(strongest, np.where(over, FULL - scaled.sum(axis=0), 0), 0)
+    return dict(zip(signals, points, strict=True))
 
 
 def total_of(points: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -308,7 +308,7 @@ def test_learning_one_by_one_is_the_fold(items: Batch) -> None:
     record = blank(1)
     for index in range(len(kept)):
         settle(record, kept[index : index + 1])
-        learn(record, kept[index : index + 1])
+        learn(record, kept[index : index + 1], look(record, kept[index : index + 1]))
 
     assert record.dtype == RECORD
     assert record.tobytes() == fold(kept).tobytes() if len(kept) else True
@@ -320,10 +320,10 @@ def test_many_users_at_once_learn_as_each_alone(items: Batch) -> None:
     for index in range(len(items)):
         rows = np.concatenate([items[index : index + 1]] * 3)
         settle(together, rows)
-        learn(together, rows)
+        learn(together, rows, look(together, rows))
     alone = blank(1)
     for index in range(len(items)):
         settle(alone, items[index : index + 1])
-        learn(alone, items[index : index + 1])
+        learn(alone, items[index : index + 1], look(alone, items[index : index + 1]))
 
     assert all(record == alone[0] for record in together)

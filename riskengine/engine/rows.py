@@ -150,7 +150,8 @@ def count_attempts(
     }
     added: dict[CellKey, list[tuple[bool, int]]] = {}
     for kind, key in keys.items():
-        seen = counters.see(key, minute, failed, user, _cells_of(kind, cells), window)
+        tried = np.zeros_like(user) if kind == "user" else user
+        seen = counters.see(key, minute, failed, tried, _cells_of(kind, cells), window)
         if kind != "user":
             rows[f"{kind}_attempts"], rows[f"{kind}_users"] = seen.attempts, seen.users
         rows[f"{kind}_failures"] = seen.failures

@@ -17,14 +17,14 @@ from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
 from riskengine.history.record import (
     ATTRIBUTES,
     Records,
+    Seen,
     Status,
     Wait,
     anchored,
     blank,
     day_of,
-    keys_of,
-    matches,
-    standing,
+    look,
+    match_place,
 )
 from riskengine.history.stays import stay
 from riskengine.network import ANONYMISING
@@ -56,7 +56,7 @@ def fold(items: Batch) -> Records:
             record["seq"] += 1
         else:
             settle(record, item)
-            learn(record, item)
+            learn(record, item, look(record, item))
     return record
 
 
@@ -70,8 +70,9 @@ def settle(records: Records, items: Batch) -> None:
         _refused(records, given_up.sum(axis=1), day_of(items["time"]))
 
 
-def learn(records: Records, items: Batch) -> None:
-    """Take one decided item into each record, in place. Row i of `records` is the history of row i's user."""
+def learn(records: Records, items: Batch, seen: Seen) -> None:
+    """Take one decided item into each record, in place. Row i of `records` is the history of row i's user, `seen` what
+    `look` finds of it there."""
     records["seq"] += 1
     reported = _take_report(records, items)
     taught, proof = _taught_status(items, reported)
@@ -81,7 +82,7 @@ def learn(records: Records, items: Batch) -> None:
     _refused(records, failed.astype(np.int64), day_of(items["time"]))
     _start_over(records, items["contradicted"] & (taught > 0))
     if (taught > 0).any():
-        _show(records, items, taught, proof)
+        _show(records, items, seen, taught, proof)
 
 
 def _taught_status(items: Batch, reported: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,25 +180,23 @@ def _ask(records: Records, items: Batch) -> None:
     pending["state"][rows, slot] = Wait.WAITING
 
 
-def _show(records: Records, items: Batch, taught: np.ndarray, proof: np.ndarray) -> None:
+def _show(records: Records, items: Batch, seen: Seen, taught: np.ndarray, proof: np.ndarray) -> None:
     """Take in, in place, what a genuine login shows: its attributes, its day and its stay."""
-    keys = keys_of(items)
-    found = matches(records, keys)
-    status = standing(records, found)
-    beside = proof | anchored(records, status)
+    beside = proof | anchored(records, seen.status)
     first = (records["learned"] == 0) & (taught == Status.PROVISIONAL) & ~ANONYMISING[items["kind"]]
     given = np.where(first, Status.FOUNDING, taught)
     day = day_of(items["event_time"])
     teaches = taught > 0
     for name in ATTRIBUTES:
-        shows = teaches & (keys[name] > 0)
-        _strengthen(records[name], found[name] & shows[:, None], taught, beside, day)
-        _add(records[name], shows & ~found[name].any(axis=1), keys[name], given, beside | first, day)
+        shows = teaches & seen.shows[name]
+        _strengthen(records[name], seen.slots[name] & shows[:, None], taught, beside, day)
+        _add(records[name], shows & (seen.status[name] == 0), seen.keys[name], given, beside | first, day)
     new_day = teaches & (day > records["last_day"])
     records["days"] += new_day
     records["last_day"] = np.where(new_day, day, records["last_day"])
     records["learned"] += teaches
-    place = standing(records, matches(records, keys))["place"]
+    here = match_place(records["place"], seen.keys["place"])
+    place = np.where(here, records["place"]["status"], 0).max(axis=1)
     stay(records["stays"], items, teaches, np.maximum(place, Status.PROVISIONAL))
 
 

@@ -188,9 +188,11 @@ class Seen:
     """What a history knows of what an item shows: columns by attribute.
 
     `shows`: the item shows the attribute at all; `status`: the best Status it has there; `knows` and `trusts`:
-    whether the history holds any value of it, and any trusted one.
+    whether the history holds any value of it, and any trusted one. `keys` and `slots` say what and where.
     """
 
+    keys: dict[str, np.ndarray]
+    slots: dict[str, np.ndarray]
     shows: dict[str, np.ndarray]
     status: dict[str, np.ndarray]
     knows: dict[str, np.ndarray]
@@ -200,9 +202,12 @@ class Seen:
 def look(records: Records, items: np.ndarray) -> Seen:
     """Return what each history knows of what its item shows."""
     keys = keys_of(items)
+    slots = matches(records, keys)
     return Seen(
+        keys=keys,
+        slots=slots,
         shows={name: keys[name] > 0 for name in ATTRIBUTES},
-        status=standing(records, matches(records, keys)),
+        status=standing(records, slots),
         knows={name: np.any(records[name]["status"] > 0, axis=1) for name in ATTRIBUTES},
         trusts={name: np.any(records[name]["status"] == Status.TRUSTED, axis=1) for name in ATTRIBUTES},
     )

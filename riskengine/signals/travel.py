@@ -38,42 +38,42 @@ class Journey:
 def travel(items: Batch, records: Records, policy: Policy) -> Journey:
     """Return the journey that each item's place implies; `value` is the signal impossible_travel."""
     slots, gaps = neighbours(records["stays"], items["event_time"])
-    sides = [_side(items, records["stays"], slots[:, side], gaps[:, side], policy) for side in (0, 1)]
-    impossible = [np.where(np.isnan(side["impossible"]), -1.0, side["impossible"]) for side in sides]
+    both = _legs(items, np.take_along_axis(records["stays"], slots, axis=1), gaps, policy)
+    impossible = np.where(np.isnan(both["impossible"]), -1.0, both["impossible"])
     # Of two that are equally (im)possible, the nearer in time tells more.
-    later = (impossible[1] > impossible[0]) | ((impossible[1] == impossible[0]) & (gaps[:, 1] < gaps[:, 0]))
-    chosen = {name: np.where(later, sides[1][name], sides[0][name]) for name in sides[0]}
+    later = (impossible[:, 1] > impossible[:, 0]) | ((impossible[:, 1] == impossible[:, 0]) & (gaps[:, 1] < gaps[:, 0]))
+    chosen = {name: np.where(later, value[:, 1], value[:, 0]) for name, value in both.items()}
     share = np.where(chosen["wide"], policy.travel.wide_share, 1.0)
     value = np.round(chosen["impossible"] * share, 6)
     return Journey(value=value, before=~later, **chosen)
 
 
-def _side(items: Batch, stays: np.ndarray, slot: np.ndarray, gap: np.ndarray, policy: Policy) -> dict[str, np.ndarray]:
-    """Return the journey between each item and one of its user's stays."""
-    other = stays[np.arange(len(items)), slot]
-    known = journeys(items) & (gap < NO_TIME)
-    latitude, longitude = (np.where(known, value, np.nan) for value in coordinates(other))
-    distance = distance_km(latitude, longitude, items["latitude"], items["longitude"])
-    radius = np.where(known, other["radius"].astype(np.float64), np.nan)
-    own = np.where(known, items["radius"], np.nan)
-    tables = policy.networks
-    gross = tables.gross_error[items["kind"]] + tables.gross_error[other["kind"]]
+def _legs(items: Batch, others: np.ndarray, gaps: np.ndarray, policy: Policy) -> dict[str, np.ndarray]:
+    """Return the journeys between each item and two of its user's stays, as (n, 2) columns."""
+    known = journeys(items)[:, None] & (gaps < NO_TIME)
+    latitude, longitude = (np.where(known, value, np.nan) for value in coordinates(others))
+    distance = distance_km(latitude, longitude, items["latitude"][:, None], items["longitude"][:, None])
+    radius = np.where(known, others["radius"].astype(np.float64), np.nan)
+    own = np.where(known, items["radius"][:, None], np.nan)
+    kind = items["kind"][:, None]
+    gross = policy.networks.gross_error[kind] + policy.networks.gross_error[others["kind"]]
     rules = policy.travel
-    hours = np.where(known, gap, 0) / MS_PER_HOUR
+    hours = np.where(known, gaps, 0) / MS_PER_HOUR
     reach = reach_km(hours, rules.speed_kmh, rules.ground_kmh, rules.ground_km, rules.airport_hours, rules.slack_km)
     impossible = impossibility(distance, radius, own, reach, np.minimum(gross, 1.0))
     # One line is one place, whatever a database made of its address meanwhile.
-    same_line = known & (other["line"] == items["line"]) & (items["line"] > 0)
-    coarse = (items["located"] == Located.COUNTRY) | (other["radius"] >= COARSE_KM) | (items["radius"] >= COARSE_KM)
-    rough = coarse | WIDE[items["kind"]] | WIDE[other["kind"]]
+    line = items["line"][:, None]
+    same_line = known & (others["line"] == line) & (line > 0)
+    coarse = (items["located"][:, None] == Located.COUNTRY) | (radius >= COARSE_KM) | (own >= COARSE_KM)
+    rough = coarse | WIDE[kind] | WIDE[others["kind"]]
     return {
         "impossible": np.where(same_line, 0.0, impossible),
         "distance": distance,
-        "gap": np.where(known, gap, 0),
-        "row": np.where(known, other["row"], 0),
+        "gap": np.where(known, gaps, 0),
+        "row": np.where(known, others["row"], 0),
         "latitude": latitude,
         "longitude": longitude,
         "radius": radius,
-        "country": np.where(known, other["country"], 0),
+        "country": np.where(known, others["country"], 0),
         "wide": known & rough,
     }
