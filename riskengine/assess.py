@@ -14,7 +14,7 @@ from riskengine.network import resolve
 from riskengine.policy import Policy
 from riskengine.score import points_of, total_of
 from riskengine.signals import attempts, familiarity, network, resource
-from riskengine.signals.travel import travel
+from riskengine.signals.travel import Journey, travel
 
 SIGNALS = (
     "impossible_travel",
@@ -168,23 +168,7 @@ def _judge(
 ) -> None:
     """Score and decide the events of a round; write decision and contradicted into `items` and all into `result`."""
     journey = travel(items, state, policy)
-    facts = (items, state, seen, policy)
-    signals = {
-        "impossible_travel": journey.value,
-        "new_country": familiarity.new_country(*facts),
-        "new_place": familiarity.new_place(*facts),
-        "new_network": familiarity.new_network(*facts),
-        "new_device": familiarity.new_device(*facts),
-        "new_agent": familiarity.new_agent(*facts),
-        "risky_network": network.risky_network(*facts),
-        "sensitive_resource": resource.sensitive_resource(*facts, sensitive),
-        "failed_attempts": attempts.failed_attempts(*facts),
-        "address_attempts": attempts.address_attempts(*facts),
-        "password_spray": attempts.password_spray(*facts),
-        "ignored_step_ups": familiarity.ignored_step_ups(*facts),
-        "user_at_risk": state["at_risk"].astype(np.float64),
-    }
-    signals = {name: np.round(value, 6) for name, value in signals.items()}
+    signals = _signals(items, state, seen, journey, sensitive, policy)
     points = points_of(signals, policy)
     score = total_of(points)
     verdict = decide(items, state, seen, score, policy)
@@ -219,3 +203,26 @@ def _judge(
     }
     for name, value in found.items():
         result.verdicts[name][rows] = value[undecided]
+
+
+def _signals(
+    items: Batch, state: Records, seen: Seen, journey: Journey, sensitive: np.ndarray, policy: Policy
+) -> dict[str, np.ndarray]:
+    """Return every signal's column, on a grid of 1e-6."""
+    facts = (items, state, seen, policy)
+    found = {
+        "impossible_travel": journey.value,
+        "new_country": familiarity.new_country(*facts),
+        "new_place": familiarity.new_place(*facts),
+        "new_network": familiarity.new_network(*facts),
+        "new_device": familiarity.new_device(*facts),
+        "new_agent": familiarity.new_agent(*facts),
+        "risky_network": network.risky_network(*facts),
+        "sensitive_resource": resource.sensitive_resource(*facts, sensitive),
+        "failed_attempts": attempts.failed_attempts(*facts),
+        "address_attempts": attempts.address_attempts(*facts),
+        "password_spray": attempts.password_spray(*facts),
+        "ignored_step_ups": familiarity.ignored_step_ups(*facts),
+        "user_at_risk": state["at_risk"].astype(np.float64),
+    }
+    return {name: np.round(value, 6) for name, value in found.items()}

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import structlog
 
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
+from riskengine.engine.culprit import one_by_one
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
 from riskengine.engine.segment import Busy, Outcome
-from riskengine.errors import InvalidInput, Overloaded, RiskEngineError, StoreUnavailable
+from riskengine.errors import InvalidInput, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
 from riskengine.metrics import BATCHES, FALLBACKS, JOURNALED
@@ -267,7 +268,7 @@ class Live:
             raise
         except Exception:
             _log.exception("batch_split", items=len(arrivals))
-        return _one_by_one(lambda arrival: self.engine.run([arrival], gate)[0], arrivals)
+        return one_by_one(lambda arrival: self.engine.run([arrival], gate)[0], arrivals)
 
     def _is_stuck(self) -> bool:
         return self._stuck is not None and not self._stuck.done()
@@ -317,7 +318,7 @@ class Live:
             raise
         except Exception:
             _log.exception("batch_split", items=len(arrivals))
-        return _one_by_one(lambda arrival: self._journal_all([arrival])[0], arrivals)
+        return one_by_one(lambda arrival: self._journal_all([arrival])[0], arrivals)
 
     def _journal_all(self, arrivals: list[Arrival]) -> list[Outcome]:
         found = self.engine.fallback(arrivals, "store")
@@ -378,28 +379,6 @@ def _tell(one: _Waiting, outcome: Outcome) -> None:
 
 def _is_failure(arrival: Arrival) -> bool:
     return isinstance(arrival.body, Event) and arrival.body.outcome == "failure"
-
-
-class Culprit(RiskEngineError):
-    """An item that the engine could not decide; `cause` is the defect."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__("the item could not be decided")
-        self.__cause__ = cause
-
-
-def _one_by_one(decide: Callable[[Arrival], Outcome], arrivals: list[Arrival]) -> list[Outcome]:
-    """Return each item's outcome by itself, so that one that breaks the engine fails alone."""
-    outcomes: list[Outcome] = []
-    for arrival in arrivals:
-        try:
-            outcomes.append(decide(arrival))
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            _log.exception("item_failed")
-            outcomes.append(Culprit(error))
-    return outcomes
 
 
 def _received(event: Event, realm: str, now: int, reports: bool) -> Arrival | InvalidInput:
