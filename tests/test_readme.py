@@ -217,7 +217,7 @@ def test_the_caller_always_decides_in_time(
         took = time.monotonic() - began
 
     assert decision == expected
-    assert took < 0.8, "the deadline is 500 ms, and a shared machine's leeway"
+    assert took < 1.2, "the deadline is 500 ms; the rest is a shared machine's leeway, and well below a hang"
     assert len(bodies) == tries
     assert len({json.loads(body)["event_id"] for body in bodies}) == 1, "a retry is the same event"
 
