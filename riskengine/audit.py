@@ -5,9 +5,6 @@ import json
 from riskengine.seal import Seal
 from riskengine.store.contract import Store
 
-# The realm column of what concerns no realm.
-EVERYWHERE = "*"
-
 
 class Audit:
     """Appends to the store's audit trail. Time, realm, actor and action stay in clear; the detail is sealed."""

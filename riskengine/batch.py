@@ -22,7 +22,6 @@ class Located(IntEnum):
     COUNTRY = 1  # the point stands for a whole country
     UNKNOWN = 2  # a public address that no database knows
     PRIVATE = 3  # private, loopback, CGNAT, documentation: not locatable
-    NO_DATA = 4  # no database could be read
 
 
 class Decision(IntEnum):

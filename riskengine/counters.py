@@ -93,8 +93,7 @@ def _positions(
     key: np.ndarray, minute: np.ndarray, at_key: np.ndarray, at_minute: np.ndarray, window: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the order of (key, minute), and for each `at` where its window begins and where its own minute does."""
-    keys, code = np.unique(np.concatenate([key, at_key]), return_inverse=True)
-    del keys
+    _, code = np.unique(np.concatenate([key, at_key]), return_inverse=True)
     lowest = min(minute.min(initial=0), at_minute.min(initial=0)) - window - 1
     span = int(max(minute.max(initial=0), at_minute.max(initial=0)) - lowest + 2)
     place = code[: len(key)] * span + (minute - lowest)
@@ -127,8 +126,7 @@ def _users_in_window(cells: Cells, key: np.ndarray, minute: np.ndarray, window: 
     sources = np.concatenate([source, source])
     changes = np.concatenate([at + 1, end + 1])
     step = np.concatenate([np.ones(len(at), np.int64), -np.ones(len(at), np.int64)])
-    by_place, first, upto = _positions(sources, changes, key, minute + 1, 0)
+    by_place, _, upto = _positions(sources, changes, key, minute + 1, 0)
     total = np.r_[0, np.cumsum(step[by_place])]
     # Everything of earlier keys adds up to nothing: each span that begins there ends there.
-    del first
     return total[upto]

@@ -244,7 +244,7 @@ class Live:
         if self._store_rests():
             return await self._without_store(arrivals)
         gate = Gate()
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._run, arrivals, gate)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self.engine.run, arrivals, gate)
         try:
             outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
         except TimeoutError:
@@ -259,16 +259,6 @@ class Live:
             return await self._give_up(running, arrivals, gate, "failed half way")
         self._store_failed_at = None
         return outcomes
-
-    def _run(self, arrivals: list[Arrival], gate: Gate) -> list[Outcome]:
-        """Run a batch; if something in it breaks the engine, run it item by item so that only the culprit fails."""
-        try:
-            return self.engine.run(arrivals, gate)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            _log.exception("batch_split", items=len(arrivals))
-        return one_by_one(lambda arrival: self.engine.run([arrival], gate)[0], arrivals)
 
     def _is_stuck(self) -> bool:
         return self._stuck is not None and not self._stuck.done()

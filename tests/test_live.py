@@ -369,6 +369,18 @@ def test_a_compromise_of_a_long_history_does_not_hold_up_others(engine: Engine, 
     assert [reason["code"] for reason in after["reasons"]] == ["user_at_risk"]
 
 
+def test_a_split_batch_gives_each_caller_its_own_outcome_when_time_runs_out(world: World, journal: Journal) -> None:
+    """Two items of a broken batch are committed one by one, the next hangs: nobody may get another's answer."""
+    store = SlowStore(fast=3)  # the batch that breaks, then the first two by themselves
+    live = Live(engine_over(store, world), journal, deadline=0.4)
+    events = [login("a"), login("b", user="ben"), login("c", user="eve"), login("bad", user="dan", action="nonsense")]
+
+    answers = [told(answer) for answer in play(live, live.score(events, "default", True))[:3]]
+    store.go_on.set()
+    assert [answer["event_id"] for answer in answers] == ["a", "b", "c"]
+    assert [answer["source"] for answer in answers] == ["engine", "engine", "fallback"]
+
+
 def test_a_batch_is_either_committed_or_given_up() -> None:
     early, late = Gate(), Gate()
     early.commit()

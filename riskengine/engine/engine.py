@@ -5,12 +5,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from riskengine.assess import assess
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
 from riskengine.engine.answer import Scene, answer, stricter
 from riskengine.engine.arrival import Arrival, Journaled
+from riskengine.engine.culprit import Culprit
 from riskengine.engine.gate import Gate
 from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
@@ -24,12 +27,12 @@ from riskengine.policy import Policy
 from riskengine.seal import Seal
 from riskengine.store.contract import Store
 
+_log = structlog.get_logger(__name__)
 _SEQUENCE_BITS = 12
 _WORKERS = 1024
 _ERA_MS = 1_577_836_800_000  # 2020-01-01 …
-_LAST_MS = (
-    2**41 - 2**32
-)  # … to 2089: what row ids can count within 63 bits, with room for a log of 10^12 lines behind it
+# … to 2089: what row ids can count within 63 bits, with room behind it for a log of 10^12 lines
+_LAST_MS = 2**41 - 2**32
 PATIENCE = 200  # how often, and after what pause, a journaled event's user is tried again
 PAUSE_SECONDS = 0.01
 
@@ -51,22 +54,40 @@ class Engine:
         """Decide, learn and save; return each item's answer, or the error it earned, in order.
 
         It passes `gate` around each commit. Busy marks items whose user another worker holds, and all that came after
-        such a one. When the store fails after a part was committed, the rest gets that StoreUnavailable.
+        such a one. When the store fails after a part was committed, the rest gets that StoreUnavailable. An item that
+        breaks the engine is a Culprit, and fails alone.
         """
         outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
         gate = gate or Gate()
         for indexes in segments(arrivals):
             try:
-                done = self._take({index: arrivals[index] for index in indexes}, gate)
+                done = self._take_or_split({index: arrivals[index] for index in indexes}, gate)
             except StoreUnavailable as error:
                 if not gate.outcomes:
                     raise
-                done = dict.fromkeys(range(indexes[0], len(arrivals)), error)
+                done = {index: gate.outcomes.get(index, error) for index in range(indexes[0], len(arrivals))}
             for index, outcome in done.items():
                 outcomes[index] = outcome
             if any(isinstance(outcome, Busy | StoreUnavailable) for outcome in done.values()):
                 break
         return outcomes
+
+    def _take_or_split(self, arrivals: Mapping[int, Arrival], gate: Gate) -> dict[int, Outcome]:
+        """Take one segment; if something in it breaks the engine, take its items one by one."""
+        try:
+            return self._take(arrivals, gate)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            _log.exception("segment_broken", items=len(arrivals))
+            if len(arrivals) == 1:
+                return dict.fromkeys(arrivals, Culprit(error))
+        done: dict[int, Outcome] = {}
+        for index, arrival in arrivals.items():
+            done |= self._take_or_split({index: arrival}, gate)
+            if isinstance(done[index], Busy):
+                break
+        return done
 
     def _take(self, arrivals: Mapping[int, Arrival], gate: Gate) -> dict[int, Outcome]:
         """Take one segment through its transaction and the gate."""
@@ -120,7 +141,7 @@ class Engine:
         for _ in range(PATIENCE):
             outcomes = self.run(arrivals)
             for outcome in outcomes:
-                if isinstance(outcome, StoreUnavailable):
+                if isinstance(outcome, StoreUnavailable | Culprit):
                     raise outcome
             arrivals = [a for a, outcome in zip(arrivals, outcomes, strict=True) if isinstance(outcome, Busy)]
             if not arrivals:

@@ -66,6 +66,7 @@ class Loaded:
     batch: Batch
     position: dict[int, int]
     users: list[bytes]
+    realm_of: dict[bytes, str]
     records: Records
     resources: list[str]
     added: dict[CellKey, Cell]
@@ -218,7 +219,7 @@ class Segment:
                 row["source"] = position[report.twin]
             row["user"] = number[report.user]
             batch[position[report.index]] = row[0]
-        return Loaded(batch, position, users, records, list(resources), added)
+        return Loaded(batch, position, users, realm_of, records, list(resources), added)
 
     def _realms(self, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> dict[bytes, str]:
         of_events = {one.tokens.user_ref: one.arrival.realm for one in fresh if one.tokens.user_ref is not None}
@@ -254,7 +255,7 @@ class Segment:
             row = event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
             events.append(row)
         reports, states = self._reports(accepted, loaded, result)
-        histories = history_rows(loaded.users, loaded.records, self._realms(fresh, accepted), seal)
+        histories = history_rows(loaded.users, loaded.records, loaded.realm_of, seal)
         tx.save(events, reports, states, histories, loaded.added)
 
     def _answers(
