@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test measure
+.PHONY: help run test measure quality
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
 	@echo "make measure  what the server takes on this machine: start, one lone request, load, replay"
+	@echo "make quality  how well the default policy decides over populations it was not tuned to"
 
 run: $(VENV)/.run
 	@RISKENGINE_HOME="$(RISKENGINE_HOME)" exec $(BIN)/riskengine up
@@ -42,3 +43,6 @@ $(VENV)/.made:
 
 measure: $(VENV)/.dev
 	$(BIN)/python -m tests.measure
+
+quality: $(VENV)/.dev
+	$(BIN)/python -m tests.quality --seeds 100-109

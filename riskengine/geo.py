@@ -6,6 +6,7 @@ EARTH_KM = 6371.0088
 # sigma of a Rayleigh-distributed error, as a share of the radius that holds it with 67 % confidence: 1/sqrt(-2 ln 0.33)
 SIGMA_PER_R67 = 0.6716
 MS_PER_HOUR = 3_600_000
+R99_PER_R67 = 2.038  # of the same distribution, the radius of 99 % confidence: sqrt(ln 0.01 / ln 0.33)
 _TAIL = 8.0  # standard deviations beyond which a normal density is nothing at the precision kept
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
@@ -79,20 +80,20 @@ def reach_km(
 
 
 def impossibility(
-    distance: np.ndarray, radius: np.ndarray, to_radius: np.ndarray, reach: np.ndarray, gross: np.ndarray
+    distance: np.ndarray, radius: np.ndarray, to_radius: np.ndarray, reach: np.ndarray
 ) -> np.ndarray:
     """Return, 0 to 1 on a grid of 1e-6, how surely a journey of `distance` km exceeds what `reach` km allows.
 
-    It is 1 - P(a distance this great or greater is measured | the true one is just `reach`), times the chance
-    1 - `gross` that neither place is grossly wrong: a test of the hypothesis that the journey was possible. (The
+    It is 1 - P(a distance this great or greater is measured | the true one is just `reach`): a test of the hypothesis
+    that the journey was possible. (The
     Rice-distributed P(true > reach | measured) of the literature calls two logins in one second at one and the same
     wide place impossible: with a measured distance of 0 it grows with the uncertainty. This one is 0 there.)
     Radii are km with 67 % confidence. NaN where anything is unknown.
     """
     sigma = SIGMA_PER_R67 * np.sqrt(radius * radius + to_radius * to_radius)
-    result = np.where(np.isnan(distance + sigma + reach + gross), np.nan, 0.0)
+    result = np.where(np.isnan(distance + sigma + reach), np.nan, 0.0)
     far = distance > reach
     if far.any():
         possible = marcum_q(reach[far] / sigma[far], distance[far] / sigma[far])
-        result[far] = np.round((1.0 - gross[far]) * (1.0 - possible), 6)
+        result[far] = np.round(1.0 - possible, 6)
     return result

@@ -18,6 +18,7 @@ class Evidence:
     resource: str | None = None
     action: str = "login"
     learned: int = 0
+    shown: frozenset[str] = frozenset()  # attributes of this login that the user showed before, but is not trusted with
     located: bool = True
     device_sent: bool = False
     agent: str | None = None
@@ -28,7 +29,28 @@ class Evidence:
     prefix_failures: int = 0
     window_minutes: int = 60
     ignored: int = 0
+    prefix_users: int = 0
+    days: int = 28
+    line_regulars: int = 0
+    line_user_days: int = 0
+    line_attempts: int = 0
+    line_failures: int = 0
+    line_failed_users: int = 0
+    public_evidence: str = ""
     journey: Mapping[str, Any] | None = None
+    minute_of_week: int = -1  # local, from Monday on
+    logins_then: int = 0
+    logins_near: int = 0
+    logins_of: int = 0
+    idle_days: int = -1
+    clock_ahead: float | None = None  # minutes
+    clock_usual: bool = False
+    claimed_km: float | None = None
+    claimed_type: str | None = None   # event.network.type
+    rtt_ms: float | None = None       # event.rtt.ms
+    edge: str | None = None           # event.rtt.edge
+    edge_km: float | None = None
+    missed: tuple[str, ...] = ()      # names of CLAIMS
 
 
 def spell_time(seconds: float) -> str:
@@ -58,7 +80,9 @@ def _travel(evidence: Evidence) -> tuple[str, dict[str, Any]]:
         sentence = f"{legs} in {spell_time(seconds)}"
     else:
         sentence = f"{legs} in {spell_time(seconds)}, needs at least {speed:,.0f} km/h"
-    if journey.get("rough"):
+    if journey.get("habitual"):
+        sentence += " (this user is known to jump between the two)"
+    elif journey.get("rough"):
         sentence += " (one end is known only roughly)"
     return sentence, dict(journey)
 
@@ -72,26 +96,39 @@ def _name(end: Mapping[str, Any]) -> str:
     return f"{end.get('latitude')}, {end.get('longitude')}"
 
 
+def _new(evidence: Evidence, attribute: str, named: str, value: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the sentence on something new, or shown before and not trusted yet."""
+    logins = evidence.learned
+    seen = attribute in evidence.shown
+    facts = {attribute: value, "logins": logins, "seen_before": seen}
+    if seen:
+        return f"{named[0].upper()}{named[1:]} is not trusted yet for this user", facts
+    return f"First login from {named}" + (f" in {logins + 1}" if logins > 1 else ""), facts
+
+
 def _country(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    return f"First login from {evidence.country or 'this country'}", {"country": evidence.country}
+    return _new(evidence, "country", evidence.country or "this country", evidence.country)
 
 
 def _place(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     if not evidence.located:
         return "The address cannot be located; this user's usually can", {"place": None}
-    return f"First login from {evidence.place or 'this place'}", {"place": evidence.place}
+    return _new(evidence, "place", evidence.place or "this place", evidence.place)
 
 
 def _network(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    return f"First login from this network ({evidence.network or 'operator unknown'})", {"network": evidence.network}
+    named = f"this network ({evidence.network or 'operator unknown'})"
+    attribute = "prefix" if "network" in evidence.shown else "network"
+    return _new(evidence, attribute, named, evidence.network)
 
 
 def _device(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    if evidence.device_sent:
-        return "A device this user has not been seen with", {"device": "new"}
-    if evidence.agent is None:
-        return "No device is given; this user's logins usually give one", {"device": "missing"}
-    return f"No known device; the software is {evidence.agent}", {"agent": evidence.agent}
+    logins = evidence.learned
+    if not evidence.device_sent:
+        return "No device is given; this user's logins usually give one", {"device": "missing", "logins": logins}
+    if "device" in evidence.shown:
+        return "The device is not trusted yet for this user", {"device": "seen_before", "logins": logins}
+    return f"A device not seen in this user's {logins} logins before", {"device": "new", "logins": logins}
 
 
 def _agent(evidence: Evidence) -> tuple[str, dict[str, Any]]:
@@ -152,8 +189,31 @@ def _address(evidence: Evidence) -> tuple[str, dict[str, Any]]:
 
 def _spray(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     minutes = spell_time(evidence.window_minutes * 60)
-    count = evidence.address_users
-    return f"{count} different users were tried from this address in the last {minutes}", {"users": count}
+    count, wider = evidence.address_users, evidence.prefix_users
+    facts = {"users": count, "prefix_users": wider}
+    if wider > count * 2:
+        return f"{wider} different users were tried in vain from this part of the network in the last {minutes}", facts
+    return f"{count} different users were tried in vain from this address in the last {minutes}", facts
+
+
+def _shared(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    users, days = evidence.line_regulars, evidence.line_user_days
+    facts = {"evidence": evidence.public_evidence, "users": users, "user_days": days, "days": evidence.days}
+    if evidence.public_evidence == "learned":
+        told = f"{users} others logged in from this address in {evidence.days} days, each seldom: it is open to many"
+        return told, facts
+    if evidence.public_evidence == "listed":
+        why = f": {evidence.kind_evidence}" if evidence.kind_evidence else ""
+        return f"Strangers share this network{why}", {**facts, "listed": evidence.kind_evidence}
+    return "The client says that strangers share its network", facts
+
+
+def _bad(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    users, days = evidence.line_failed_users, evidence.days
+    failures, attempts = evidence.line_failures, evidence.line_attempts
+    told = f"{users} users were tried in vain from this address in the last {days} days"
+    facts = {"users": users, "failures": failures, "attempts": attempts, "days": days}
+    return f"{told}: {failures} of {attempts} failed, a user counted once a day", facts
 
 
 def _ignored(evidence: Evidence) -> tuple[str, dict[str, Any]]:
@@ -164,6 +224,66 @@ def _ignored(evidence: Evidence) -> tuple[str, dict[str, Any]]:
 
 def _at_risk(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     return "The account was confirmed compromised and has not been remediated", {}
+
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_CLAIMS = {
+    "client_offset": "time zone",
+    "client_latitude": "position",
+    "rtt": "round trip",
+    "claimed_type": "type of connection",
+}
+_LINES = {
+    "broadband": "a fixed line",
+    "mobile": "a mobile carrier",
+    "satellite": "a satellite operator",
+    "inflight": "an aircraft's cabin network",
+    "public_wifi": "a public Wi-Fi",
+}
+
+
+def _hour(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    day, minute = divmod(evidence.minute_of_week, 24 * 60)
+    weekday, clock = _WEEKDAYS[day], f"{minute // 60:02}:{minute % 60:02}"
+    then, near, of = evidence.logins_then, evidence.logins_near, evidence.logins_of
+    facts = {"local_time": clock, "weekday": weekday, "logins_then": then, "logins_near": near, "logins_of": of}
+    sentence = f"{weekday} {clock} in the user's local time: of {of} remembered logins {then} came at about that time"
+    return f"{sentence} of day, {near} of them around a {weekday}", facts
+
+
+def _idle(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    return f"First login of this account in {evidence.idle_days} days", {"idle_days": evidence.idle_days}
+
+
+def _timezone(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    minutes = evidence.clock_ahead or 0.0
+    than = "the one this user usually has" if evidence.clock_usual else "that of the place where its address is"
+    side = "ahead of" if minutes > 0 else "behind"
+    facts = {"clock_ahead_minutes": minutes, "compared_with": "usual_clock" if evidence.clock_usual else "address"}
+    return f"The client's clock is {spell_time(abs(minutes) * 60)} {side} {than}", facts
+
+
+def _position(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    km = evidence.claimed_km or 0.0
+    return f"The client says it is {km:,.0f} km from where its address is", {"distance_km": round(km, 1)}
+
+
+def _rtt(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    km, ms, edge = evidence.edge_km or 0.0, evidence.rtt_ms or 0.0, evidence.edge
+    sentence = f"The address is {km:,.0f} km from {edge}, which light does not reach and return from in {ms:g} ms"
+    return sentence, {"distance_km": round(km, 1), "rtt_ms": ms, "edge": edge}
+
+
+def _connection(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    line = _LINES.get(evidence.kind, evidence.kind)
+    facts = {"claimed": evidence.claimed_type, "kind": evidence.kind}
+    return f"The client says its connection is {evidence.claimed_type}; the address belongs to {line}", facts
+
+
+def _missing(evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    names = [_CLAIMS[name] for name in evidence.missed]
+    sentence = f"The client does not tell its {' and '.join(names)}, as this user's logins usually do"
+    return sentence, {"missing": list(evidence.missed)}
 
 
 SENTENCES: dict[str, Callable[[Evidence], tuple[str, dict[str, Any]]]] = {
@@ -180,23 +300,23 @@ SENTENCES: dict[str, Callable[[Evidence], tuple[str, dict[str, Any]]]] = {
     "password_spray": _spray,
     "ignored_step_ups": _ignored,
     "user_at_risk": _at_risk,
+    "shared_address": _shared,
+    "bad_address": _bad,
+    "unusual_hour": _hour,
+    "idle_account": _idle,
+    "timezone_mismatch": _timezone,
+    "position_mismatch": _position,
+    "rtt_mismatch": _rtt,
+    "connection_mismatch": _connection,
+    "missing_evidence": _missing,
 }
-RULE_SENTENCES = {
-    "blocked": "The source is on the block list",
-    "guessing_campaign": "Passwords are being guessed from this address",
-    "second_factor_failed": "The second factor given with this login was wrong",
-}
 
+def spell(points: Mapping[str, int], evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the reasons of one event that are signals, strongest first: `{code, message, points, evidence}`.
 
-def spell(points: Mapping[str, int], evidence: Evidence, rule: str = "") -> list[dict[str, Any]]:
-    """Return the reasons of one event, strongest first: `{code, message, points, evidence}`.
-
-    `points` are tenths by signal; those of 0 are left out. A rule stands first, with 0 points: it does
-    not add to the score.
+    `points` are tenths by signal; those of 0 are left out.
     """
     found = []
-    if rule:
-        found.append({"code": rule, "message": RULE_SENTENCES[rule], "points": 0.0, "evidence": {}})
     for code, tenths in sorted(points.items(), key=lambda entry: -entry[1]):
         if tenths > 0:
             message, facts = SENTENCES[code](evidence)

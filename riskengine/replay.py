@@ -11,7 +11,7 @@ from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
 from riskengine.locate.locator import Locator
-from riskengine.policy import Policy
+from riskengine.policy.policy import Policy
 from riskengine.readers.log import Read, Rejected, Skipped
 from riskengine.seal import Keys, Seal
 from riskengine.store.memory import MemoryStore

@@ -1,24 +1,24 @@
 """Signals and policy to points and a score of 0 to 100, higher is riskier; both in tenths, as whole numbers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
-
-from riskengine.policy import Policy
 
 FULL = 1000  # tenths
 
 
-def points_of(signals: Mapping[str, np.ndarray], policy: Policy) -> dict[str, np.ndarray]:
-    """Return each signal's points in tenths (int64): weight times value; 0 where the signal is unknown.
+def points_of(
+    signals: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray | float], left: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return each signal's points in tenths (int64): weight times value times what is `left` of it (1 where nothing
+    is said); 0 where the signal is unknown.
 
     What exceeds 100 in all is taken back in proportion, and the rounding from the strongest, so that the points of
     an event always add up to its score.
     """
-    weights = asdict(policy.weights)
-    values = np.array(list(signals.values()))
-    tenths = np.array([weights[name] * 10 for name in signals])[:, None]
+    values = np.array([value * left[name] if name in left else value for name, value in signals.items()])
+    count = values.shape[1]
+    tenths = np.array([np.broadcast_to(np.asarray(weights[name]) * 10, count) for name in signals])
     points = np.round(np.where(np.isnan(values), 0.0, values) * tenths).astype(np.int64)
     total = points.sum(axis=0)  # whole numbers: their sum does not depend on any order
     over = total > FULL

@@ -18,7 +18,7 @@ PREFIX = "RISKENGINE_"
 # Names the TOML file; it is read before the settings are and is not one of them.
 CONFIG_VARIABLE = "RISKENGINE_CONFIG"
 # Checked together, and so refused together.
-_OPTIONAL_FILES = ("geoip_city", "geoip_asn", "geoip_anonymous", "policy", "tls_cert", "tls_key")
+_OPTIONAL_FILES = ("geoip_city", "geoip_asn", "geoip_anonymous", "policy", "shadow_policy", "tls_cert", "tls_key")
 
 
 class Settings(BaseSettings):
@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     geoip_asn: Path | None = None
     geoip_anonymous: Path | None = None
     policy: Path | None = None
+    shadow_policy: Path | None = None
     key_file: Path = Path()
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -143,6 +144,11 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the database is a SQLite file, which this process may migrate and seal for the first time."""
         return self.database_url.startswith("sqlite")
+
+    @property
+    def policy_file(self) -> Path:
+        """The file that holds the policy: the one that is set, else the one that ships."""
+        return self.policy or package_files("data") / "policy.toml"
 
     @property
     def base_url(self) -> str:

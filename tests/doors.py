@@ -14,7 +14,8 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.segment import Outcome
 from riskengine.event import DAY_MS, Event, Report, parse_event
 from riskengine.locate.locator import Locator
-from riskengine.policy import Policy, parse
+from riskengine.policy.parse import parse
+from riskengine.policy.policy import Policy
 from riskengine.seal import Keys, Seal
 from riskengine.settings import package_files
 from riskengine.store.contract import Store
@@ -162,6 +163,8 @@ def check(name: str, then: Mapping[str, Any], answer: Outcome) -> None:
         assert code not in codes, f"{seen}: {code} must not be there"
     if "says" in then:
         assert then["says"] in told, seen
+    if "asks" in then:
+        assert answer["step_up"]["acr_values"] == then["asks"], seen
     if "located" in then:
         assert (answer["location"] is not None) is then["located"], seen
     if "decision" in answer:

@@ -167,7 +167,7 @@ def test_the_policy_in_force_can_be_saved_changed_and_checked(
     file.write_text(text)
 
     assert run("policy", "check", str(file)) == 0
-    file.write_text(text.replace("step_up = 40.0", 'step_up = "forty"'))
+    file.write_text(text.replace("\nstep_up = ", '\nstep_up = "forty"  # '))
     assert run("policy", "check", str(file)) == 4
     assert "thresholds.step_up" in capsys.readouterr().err
     assert run("policy", "check", str(tmp_path / "none.toml")) == 4
@@ -220,6 +220,25 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     assert re.search(r"WRONG +sealing key .*RISKENGINE_KEY_FILE", said)
     monkeypatch.setenv("RISKENGINE_QQ", "1")
     assert run("doctor") == 4
+
+
+def test_the_doctor_tells_the_policy_in_force_and_the_shadow_beside_it(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run("policy", "show")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(capsys.readouterr().out.replace('name = "default"', 'name = "mine"'))
+    assert run("policy", "activate", str(mine)) == 0
+    assert run("policy", "mode", "observe") == 0
+    monkeypatch.setenv("RISKENGINE_SHADOW_POLICY", str(mine))
+    capsys.readouterr()
+
+    assert run("doctor") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"look +policy +mine, version \w+, mode observe; not the file's \w+; beside it mine, v", said)
+    mine.write_text("name = 1")
+    assert run("doctor") == 4
+    assert re.search(r"WRONG +policy +.*mine\.toml", capsys.readouterr().out)
 
 
 def test_a_sealing_key_is_made_on_request_and_never_twice(

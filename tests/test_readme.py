@@ -18,8 +18,10 @@ import pytest
 
 from riskengine.assess import SIGNALS
 from riskengine.check import format_time
-from riskengine.decision import RULES
+from riskengine.decision import BUILT_IN
 from riskengine.live import now_ms
+from riskengine.policy.odd import oddities
+from riskengine.policy.parse import parse
 from tests.fixtures_geo import NEW_YORK, TOKYO, write_asn_db, write_city_db
 
 ROOT = Path(__file__).parent.parent
@@ -127,10 +129,19 @@ def test_the_commands_run(body: str, tmp_path: Path, environment: dict[str, str]
     assert b"Traceback" not in run.stderr
 
 
+def test_the_policy_example_is_right_beside_the_shipped_policy() -> None:
+    shipped = (ROOT / "data" / "policy.toml").read_text()
+    policy = parse(shipped + block("toml", "[groups."))
+
+    assert policy.groups["admins"].step_up is not None
+    assert [rule.code for rule in policy.rules] == ["rule.payroll_from_abroad"]
+    assert not oddities(policy)
+
+
 def test_every_signal_and_reason_is_among_the_words() -> None:
     words = set(re.findall(r"`(\w+)`", README))
 
-    assert {*SIGNALS, *RULES[1:]} <= words
+    assert {*SIGNALS, *BUILT_IN} <= words
 
 
 # --- the caller ---------------------------------------------------------------------------------------------------

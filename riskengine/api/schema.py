@@ -140,11 +140,18 @@ class StepUp(Shape):
     max_age: int
 
 
-class PolicyName(Shape):
-    """The policy that decided."""
+class Version(Shape):
+    """A policy; its version is a digest of its text."""
 
     name: str
     version: str
+
+
+class PolicyName(Version):
+    """The policy that decided."""
+
+    mode: Literal["enforce", "observe"]
+    step_up_at: float = Field(description="The score from which on it asked this user for a second factor")
 
 
 class Location(Shape):
@@ -191,6 +198,7 @@ class Travel(Shape):
     min_speed_kmh: float | None = Field(description="After both radii; null within one second")
     impossible: float | None = Field(ge=0, le=1)
     rough: bool = Field(description="One end is known only roughly; it counts less")
+    habitual: bool = Field(description="The user is known to jump between the two; it counts little")
 
 
 class Data(Shape):
@@ -201,6 +209,21 @@ class Data(Shape):
     attribution: list[str] = Field(description="Show with every place")
 
 
+class Voucher(Shape):
+    """What spoke for the login, and how many points of what was new in it that took back."""
+
+    by: Literal["device", "prefix", "network", "agent"]
+    points: float
+
+
+class Shadow(Shape):
+    """What the policy scored alongside would have answered."""
+
+    decision: Decision
+    score: float
+    policy: Version
+
+
 class Answer(Shape):
     """A decision. With the scope `score` alone it holds what is required here; `events:read` adds the rest."""
 
@@ -209,7 +232,7 @@ class Answer(Shape):
     score: float = Field(ge=0, le=100, description="0 to 100, higher is riskier")
     level: Literal["low", "medium", "high"]
     reasons: list[Reason] = Field(description="Strongest first")
-    maturity: Literal["none", "learning", "ripe"] = Field(description="How much history of this user there was")
+    maturity: Literal["none", "learning", "ripe", "idle"] = Field(description="How much history of this user there was")
     step_up: StepUp | None
     would_be: Decision | None = Field(description="In observe mode, what the decision would have been")
     source: Literal["engine", "fallback"]
@@ -220,6 +243,8 @@ class Answer(Shape):
     network: Network | None = None
     travel: Travel | None = None
     signals: dict[str, float | None] | None = Field(None, description="0 to 1; null is unknown")
+    vouched: list[Voucher] | None = Field(None, description="What took points back, strongest first")
+    shadow: Shadow | None = Field(None, description="Where a shadow policy is set")
     policy: PolicyName | None = None
     data: Data | None = None
 
@@ -261,6 +286,7 @@ class StoredEvent(Shape):
 
     event: dict[str, Any]
     answer: Answer
+    explanation: list[str] = Field(description="What decided, and what would have changed it")
     state: str = Field(description="open, or the last report that counts")
     reports: list[dict[str, Any]]
 

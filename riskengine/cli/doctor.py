@@ -9,7 +9,9 @@ import click
 from sqlalchemy import make_url
 
 from riskengine.access import Access
+from riskengine.activation import read_file
 from riskengine.app import SEAL_CHECK, clock, read_policy
+from riskengine.cli.policy import in_force
 from riskengine.cli.shell import Shell
 from riskengine.errors import PolicyError, SealKeyError, SettingsError, StoreUnavailable
 from riskengine.locate.status import status as geo_status
@@ -71,11 +73,18 @@ def _home(home: Path) -> Finding:
 
 
 def _policy(settings: Settings) -> Finding:
+    """Look at the policy in force, and at the files that a start reads."""
     try:
-        policy = read_policy(settings)
+        written = read_policy(settings)
+        shadow = None if settings.shadow_policy is None else read_file(settings.shadow_policy)[1]
+        policy = in_force(settings)[2]
     except PolicyError as error:
         return Finding(WRONG, "policy", str(error))
+    except StoreUnavailable:  # what is wrong with it is a finding of its own
+        policy = written
     says = f"{policy.name}, version {policy.version}, mode {policy.mode}"
+    says += "" if policy.version == written.version else f"; not the file's {written.version}"
+    says += "" if shadow is None else f"; beside it {shadow.name}, version {shadow.version}"
     return Finding(OK if policy.mode == "enforce" else LOOK, "policy", says)
 
 

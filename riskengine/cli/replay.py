@@ -65,12 +65,12 @@ def replay(
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
         engine = stack.enter_context(_engine(settings, save))
-        log = _open(logs, format_, year, tz)
+        log = open_log(logs, format_, year, tz)
         reject = _rejecter(stack, rejects)
         lines = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
         lines = lines if as_of_arrival else in_time_order(lines)
-        progress = _progress(stack, len(lines), quiet)
+        progress = progress_bar(stack, len(lines), quiet)
         rows = stack.enter_context(open_ndjson(out))
         answers: Iterator[tuple[int, dict[str, Any]]] = decide(
             lines, engine, summary, reject, progress, clock() if save else None
@@ -112,7 +112,8 @@ def _writable(*targets: str | None) -> Iterator[None]:
         raise SettingsError(f"{named} cannot be written: {error.strerror or error}.") from error
 
 
-def _open(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:
+def open_log(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:
+    """Open logs for reading; SettingsError names one that cannot be."""
     try:
         return read(logs, format_, year, tz)
     except OSError as error:
@@ -121,15 +122,15 @@ def _open(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None)
 
 def _rejecter(stack: ExitStack, target: str | None) -> Callable[[Rejected], None]:
     """Return what takes a rejected line: the file asked for, or nothing but the count."""
-    return stack.enter_context(open_rejects(target)).write if target else _ignore
+    return stack.enter_context(open_rejects(target)).write if target else ignore
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     """Take no notice."""
 
 
-def _progress(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
+def progress_bar(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
     """Return what is told how many items are done: a bar on a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
-        return _ignore
+        return ignore
     return stack.enter_context(click.progressbar(range(total), label="deciding", file=sys.stderr)).update

@@ -11,18 +11,21 @@ import numpy as np
 from riskengine.assess import SIGNALS, Assessments
 from riskengine.batch import Located, country_letters
 from riskengine.check import format_time
-from riskengine.decision import DECISIONS, LEVELS, RULES
+from riskengine.decision import DECISIONS, LEVELS, rule_reasons, step_up_terms
 from riskengine.engine.admit import Entry
 from riskengine.engine.tokens import Tokens
 from riskengine.event import Event
 from riskengine.geo import MS_PER_HOUR
+from riskengine.history.record import ATTRIBUTES, CLAIMS
 from riskengine.locate.locator import Label
 from riskengine.locate.source import DataSource
 from riskengine.network import KINDS
-from riskengine.policy import Policy
+from riskengine.policy.policy import Policy
+from riskengine.policy.rule import MATURITY
 from riskengine.reason import Evidence, spell
+from riskengine.signals.network import PUBLIC_EVIDENCE
 
-MATURITY = ("none", "learning", "ripe")
+VOUCHERS = ("device", "prefix", "network", "agent")
 DEGREE_DIGITS = 4  # ten metres: finer than any database is right
 
 
@@ -35,6 +38,7 @@ class Scene:
     places: Mapping[int, str | None]
     degraded: tuple[str, ...] = ()
     answered_by: str = "engine"
+    shadow: Policy | None = None
 
 
 def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Scene) -> dict[str, Any]:
@@ -46,7 +50,6 @@ def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Sce
     points = {name: int(result.points[name][index]) for name in SIGNALS}
     evidence = _evidence(event, tokens, label, item, verdict, journey, scene.policy)
     observing = scene.policy.mode == "observe"
-    step_up = {"acr_values": scene.policy.step_up.acr_values, "max_age": scene.policy.step_up.max_age}
     return {
         "event_id": event.event_id,
         "occurred_at": None if event.occurred_at is None else format_time(event.occurred_at),
@@ -54,15 +57,22 @@ def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Sce
         "decision": decision,
         "score": int(verdict["score"]) / 10,
         "level": LEVELS[verdict["level"]],
-        "reasons": spell(points, evidence, RULES[verdict["rule"]]),
+        "reasons": [*rule_reasons(verdict, scene.policy), *spell(points, evidence)],
         "location": location(item, label),
         "network": network(item, label),
         "travel": journey,
         "signals": {name: _number(result.signals[name][index]) for name in SIGNALS},
-        "maturity": maturity(verdict, scene.policy),
-        "step_up": step_up if decision == "step_up" else None,
+        "vouched": vouched(verdict),
+        "maturity": MATURITY[verdict["maturity"]],
+        "step_up": step_up_terms(verdict, scene.policy) if decision == "step_up" else None,
         "would_be": DECISIONS[verdict["would_be"]] if observing else None,
-        "policy": {"name": scene.policy.name, "version": scene.policy.version},
+        "shadow": _shadow(result, index, scene),
+        "policy": {
+            "name": scene.policy.name,
+            "version": scene.policy.version,
+            "mode": scene.policy.mode,
+            "step_up_at": int(verdict["limit"]) / 10,
+        },
         "data": {
             "source": scene.source.name,
             "date": scene.source.date,
@@ -73,13 +83,43 @@ def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Sce
     }
 
 
-def stricter(found: dict[str, Any], policy: Policy) -> dict[str, Any]:
-    """Return a fallback answer: no less strict than the policy's fallback."""
-    order = DECISIONS.index
-    if order(found["decision"]) >= order(policy.fallback.decision):
-        return found
-    step_up = {"acr_values": policy.step_up.acr_values, "max_age": policy.step_up.max_age}
-    return {**found, "decision": policy.fallback.decision, "step_up": step_up}
+def vouched(verdict: np.void) -> list[dict[str, Any]]:
+    """Return what spoke for the login and took points back from what was new in it: `{by, points}`, strongest first."""
+    speaks = {name: float(verdict[f"for_{name}"]) for name in VOUCHERS}
+    total, taken = sum(speaks.values()), float(verdict["taken"])
+    if not taken:
+        return []
+    shares = {name: round(taken * value / total, 1) for name, value in speaks.items()}
+    found = [{"by": name, "points": share} for name, share in shares.items() if share]
+    return sorted(found, key=lambda one: -float(one["points"]))
+
+
+def _shadow(result: Assessments, index: int, scene: Scene) -> dict[str, Any] | None:
+    """Return what the policy scored alongside would have answered, None without one."""
+    if result.shadow is None or scene.shadow is None:
+        return None
+    row = result.shadow[index]
+    return {
+        "decision": DECISIONS[row["decision"]],
+        "score": int(row["score"]) / 10,
+        "policy": {"name": scene.shadow.name, "version": scene.shadow.version},
+    }
+
+
+def stricter(found: dict[str, Any], scene: Scene) -> dict[str, Any]:
+    """Return a fallback answer: no less strict than the policy's fallback; one that observes says so and allows."""
+    policy, told = scene.policy, dict(found)
+    name = "would_be" if policy.mode == "observe" else "decision"
+    told[name] = _at_least(policy, found[name])
+    if told["decision"] != found["decision"]:
+        told["step_up"] = {"acr_values": policy.step_up.acr_values, "max_age": policy.step_up.max_age}
+    if scene.shadow is not None:
+        told["shadow"] = {**found["shadow"], "decision": _at_least(scene.shadow, found["shadow"]["decision"])}
+    return told
+
+
+def _at_least(policy: Policy, decision: str) -> str:
+    return max(decision, policy.fallback.decision, key=DECISIONS.index)
 
 
 def location(item: np.void, label: Label) -> dict[str, Any] | None:
@@ -110,12 +150,6 @@ def network(item: np.void, label: Label) -> dict[str, Any]:
     }
 
 
-def maturity(verdict: np.void, policy: Policy) -> str:
-    """Return how much the history behind a decision could tell: none, learning or ripe."""
-    ripe = verdict["learned"] >= policy.maturity.ripe_logins and verdict["days"] >= policy.maturity.ripe_days
-    return MATURITY[2 if ripe else 1 if verdict["learned"] else 0]
-
-
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
@@ -139,6 +173,7 @@ def _journey(item: np.void, verdict: np.void, label: Label, scene: Scene) -> dic
         "min_speed_kmh": round(certain_km / hours, 1) if hours > 0 else None,
         "impossible": _number(verdict["impossible"]),
         "rough": bool(verdict["wide"]),
+        "habitual": bool(verdict["habitual"]),
     }
 
 
@@ -173,6 +208,7 @@ def _evidence(
         resource=event.resource,
         action=event.action,
         learned=int(verdict["learned"]),
+        shown=frozenset(name for at, name in enumerate(ATTRIBUTES) if int(verdict["shown"]) >> at & 1),
         located=not math.isnan(item["latitude"]),
         device_sent=event.device_id is not None,
         agent=tokens.agent,
@@ -184,6 +220,27 @@ def _evidence(
         window_minutes=policy.attempts.window_minutes,
         ignored=int(verdict["ignored"]),
         journey=journey,
+        minute_of_week=int(verdict["minute_of_week"]),
+        logins_then=int(verdict["logins_then"]),
+        logins_near=int(verdict["logins_near"]),
+        logins_of=int(verdict["logins_of"]),
+        idle_days=int(verdict["idle_days"]),
+        clock_ahead=_number(verdict["clock_ahead"]),
+        clock_usual=bool(verdict["clock_usual"]),
+        claimed_km=_number(verdict["claimed_km"]),
+        claimed_type=event.network.type if event.network else None,
+        rtt_ms=event.rtt.ms if event.rtt else None,
+        edge=event.rtt.edge if event.rtt else None,
+        edge_km=_number(verdict["edge_km"]),
+        missed=tuple(name for bit, name in enumerate(CLAIMS) if int(verdict["missed"]) >> bit & 1),
+        line_regulars=int(item["line_regulars"]),
+        line_user_days=int(item["line_user_days"]),
+        line_attempts=int(item["line_attempts"]),
+        line_failures=int(item["line_failures"]),
+        line_failed_users=int(item["line_failed_users"]),
+        days=policy.sharing.days,
+        public_evidence=PUBLIC_EVIDENCE[verdict["public"]],
+        prefix_users=int(item["prefix_users"]),
     )
 
 

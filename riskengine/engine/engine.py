@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from riskengine.assess import assess
+from riskengine.batch import Names
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
@@ -21,9 +22,10 @@ from riskengine.engine.segment import Busy, Outcome, Segment
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import NotFound, StoreUnavailable
 from riskengine.event import Event, Report
+from riskengine.explain import explain
 from riskengine.history.record import blank
 from riskengine.locate.locator import Locator
-from riskengine.policy import Policy
+from riskengine.policy.policy import Policy
 from riskengine.seal import Seal
 from riskengine.store.contract import Store
 
@@ -38,7 +40,7 @@ PAUSE_SECONDS = 0.01
 
 
 class Engine:
-    """Decides and saves batches against one store, one locator, one policy and one set of keys.
+    """Decides and saves batches against one store, one locator and one set of keys, by a policy that may be replaced.
 
     One feeder, one engine; a verdict that folds a history again may run beside it in a thread of its own. Every method
     that reaches the store may raise StoreUnavailable, and has then changed nothing.
@@ -46,9 +48,17 @@ class Engine:
 
     def __init__(self, store: Store, locator: Locator, policy: Policy, seal: Seal) -> None:
         self.store, self.locator, self.policy, self.seal = store, locator, policy, seal
+        self.shadow: Policy | None = None
         self.tokeniser = Tokeniser(seal)
         self._last_id = 0
         self._numbering = threading.Lock()
+
+    def adopt(self, policy: Policy, shadow: Policy | None) -> None:
+        """Decide by another policy from the next segment on, with another one, or none, alongside.
+
+        What is under way ends by the policy it began with.
+        """
+        self.policy, self.shadow = policy, shadow
 
     def run(self, arrivals: Sequence[Arrival], gate: Gate | None = None) -> list[Outcome]:
         """Decide, learn and save; return each item's answer, or the error it earned, in order.
@@ -120,16 +130,16 @@ class Engine:
         `degraded` names.
         """
         segment = self._segment(dict(enumerate(arrivals)), {})
-        resources: dict[str, int] = {}
+        names, places = Names(), segment.places
         users = [-1 if one.tokens.user_ref is None else one.index for one in segment.entries]
-        batch = event_rows(segment.entries, users, [0] * len(users), segment.places.columns, resources)
+        batch = event_rows(segment.entries, users, [0] * len(users), places.columns, names, places.labels)
         source = self.locator.source()
         widening = source.factors(batch["event_time"])
-        result = assess(batch, list(resources), blank(len(users)), self.policy, widening)
-        scene = Scene(self.policy, source, {}, (missing,), "fallback")
+        result = assess(batch, names, blank(len(users)), segment.policy, widening, segment.shadow)
+        scene = Scene(segment.policy, source, {}, (missing,), "fallback", segment.shadow)
         found = []
         for index, one in enumerate(segment.entries):
-            reply = stricter(answer(one, segment.places.labels[index], result, index, scene), self.policy)
+            reply = stricter(answer(one, places.labels[index], result, index, scene), scene)
             item = result.items[index : index + 1]
             item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
             found.append((reply, journal_record(one, reply, item)))
@@ -155,9 +165,11 @@ class Engine:
         if found is None:
             raise NotFound("there is no such event")
         row, reports = found
+        found_answer = opened(row, self.seal)["answer"]
         return {
             "event": {**raw_of(row, self.seal), "received_at": format_time(row.received_at)},
-            "answer": opened(row, self.seal)["answer"],
+            "answer": found_answer,
+            "explanation": explain(found_answer),
             "state": row.state,
             "reports": [
                 {"result": report.result, "at": format_time(report.at), **report_detail(report, self.seal)}
@@ -173,6 +185,7 @@ class Engine:
             self.tokeniser,
             self.locator,
             self.policy,
+            self.shadow,
             entries,
             self.locator.locate([one.event.ip for one in entries]),
             ids=ids,

@@ -1,17 +1,29 @@
-"""From arrivals to the columns the core works on: keys, places, network evidence, attempts."""
+"""From arrivals to the columns the core works on: keys, places, network evidence."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from math import nan
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from riskengine import counters
-from riskengine.batch import ITEM, ITEM_SCHEMA, Batch, Role, empty
+from riskengine.batch import ADDED_2, ITEM, ITEM_SCHEMA, Batch, Located, Names, Role, empty, layout_before, renew
 from riskengine.engine.admit import Entry
-from riskengine.engine.tokens import Tokens
 from riskengine.errors import RiskEngineError
-from riskengine.event import ACTIONS, MFA_RESULTS, OUTCOMES, REPORT_RESULTS, SENSITIVITIES, NetworkClaim
+from riskengine.event import (
+    ACTIONS,
+    MFA_RESULTS,
+    NETWORK_TYPES,
+    OUTCOMES,
+    REPORT_RESULTS,
+    SENSITIVITIES,
+    Event,
+    NetworkClaim,
+    Position,
+)
+from riskengine.locate.atlas import Label
 from riskengine.network import Kind
-from riskengine.store.contract import Cell, CellKey
 
 PLACE_COLUMNS = (
     "latitude",
@@ -26,7 +38,8 @@ PLACE_COLUMNS = (
     "address_high",
     "address_low",
 )
-COUNTED = ("user", "address", "prefix")
+HOUR_MS = 3_600_000
+_ITEM_1 = layout_before(ITEM, ADDED_2)
 
 
 def claimed_kind(claim: NetworkClaim | None) -> int:
@@ -43,10 +56,11 @@ def event_rows(
     users: Sequence[int],
     ids: Sequence[int],
     columns: np.ndarray,
-    resources: dict[str, int],
+    names: Names,
+    labels: Sequence[Label] = (),
 ) -> Batch:
-    """Return the ITEM rows of these events; attempts are still 0. `columns` are their PLACE_COLUMNS; `resources`
-    gains the names met."""
+    """Return the ITEM rows of these events; attempts are still 0. `columns` are their PLACE_COLUMNS, `labels` name the
+    time zones there; `names` gains those met."""
     rows = empty(len(entries))
     if not entries:
         return rows
@@ -68,9 +82,11 @@ def event_rows(
                 event.occurred_at if mfa is None or mfa.at is None else mfa.at,
                 ACTIONS.index(event.action),
                 -1 if event.sensitivity is None else SENSITIVITIES.index(event.sensitivity),
-                -1 if event.resource is None else resources.setdefault(event.resource, len(resources)),
+                -1 if event.resource is None else names.resources.setdefault(event.resource, len(names.resources)),
                 one.arrival.reports,
                 claimed_kind(event.network),
+                -1 if not event.groups else names.groups.setdefault(_groups(event), len(names.groups)),
+                *_told(event, names),
                 token.line_key,
                 token.prefix_key,
                 token.device_key,
@@ -80,6 +96,7 @@ def event_rows(
     for name, values in zip(_FROM_EVENT, zip(*records, strict=True), strict=True):
         rows[name] = np.array(values, ITEM[name])
     rows["event_time"] = rows["time"]
+    rows["offset"] = _offsets(rows, labels)
     return rows
 
 
@@ -96,11 +113,74 @@ _FROM_EVENT = (
     "resource",
     "reports",
     "claimed",
+    "groups",
+    "claimed_type",
+    "client_offset",
+    "client_latitude",
+    "client_longitude",
+    "client_accuracy",
+    "rtt",
+    "edge",
     "line",
     "prefix",
     "device",
     "agent",
 )
+
+
+def _groups(event: Event) -> tuple[str, ...]:
+    return tuple(sorted(set(event.groups)))
+
+
+def _told(event: Event, names: Names) -> tuple[float, ...]:
+    """Return what the client tells of itself, from claimed_type to edge in the order of the columns."""
+    assert event.occurred_at is not None
+    claim, rtt = event.network, event.rtt
+    return (
+        -1 if claim is None or claim.type is None else NETWORK_TYPES.index(claim.type),
+        nan if event.timezone is None else zone_offset(event.timezone, event.occurred_at // HOUR_MS),
+        *_position(event.position),
+        nan if rtt is None else rtt.ms,
+        -1 if rtt is None else names.edges.setdefault(rtt.edge, len(names.edges)),
+    )
+
+
+def _position(claim: Position | None) -> tuple[float, float, float]:
+    """Return latitude, longitude and accuracy in km as the client claims them: 1 km where it does not say, and never
+    better than 50 m."""
+    if claim is None:
+        return nan, nan, nan
+    accuracy = 1.0 if claim.accuracy_m is None else max(claim.accuracy_m / 1000, 0.05)
+    return claim.latitude, claim.longitude, accuracy
+
+
+@lru_cache(maxsize=65_536)
+def zone_offset(zone: str, hour: int) -> float:
+    """Return how many minutes east of UTC an IANA zone is in an hour since 1970, NaN where nobody knows the zone.
+
+    >>> zone_offset("Europe/Lisbon", 0), zone_offset("Asia/Kathmandu", 490_000), zone_offset("Moon/Tycho", 0)
+    (60.0, 345.0, nan)
+    """
+    try:
+        there = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return nan  # a database may name what it likes; what a client names was checked
+    offset = datetime.fromtimestamp(hour * 3600, there).utcoffset()
+    assert offset is not None
+    return offset.total_seconds() / 60
+
+
+def _offsets(rows: Batch, labels: Sequence[Label]) -> np.ndarray:
+    """Return how many minutes east of UTC each address's place is, by the zone that the database names, else by the sun
+    at its longitude; NaN for a country or an address without a place that names none."""
+    by_sun = np.round(rows["longitude"] / 15) * 60
+    offsets = np.where(rows["located"] == Located.PLACE, by_sun, nan)
+    hours = (rows["event_time"] // HOUR_MS).tolist()
+    for at, (label, hour) in enumerate(zip(labels, hours, strict=bool(labels))):
+        named = nan if label.timezone is None else zone_offset(label.timezone, hour)
+        if named == named:
+            offsets[at] = named
+    return offsets
 
 
 def report_row(event: np.ndarray | None, result: str, at: int) -> np.ndarray:
@@ -115,71 +195,16 @@ def report_row(event: np.ndarray | None, result: str, at: int) -> np.ndarray:
 def pack_item(row: np.ndarray) -> bytes:
     """Return an ITEM row (an array of one) as the bytes that are sealed with its event, its schema in front."""
     kept = row.copy()
-    kept["user"], kept["source"], kept["resource"] = 0, -1, -1  # what indexes this very batch
+    kept["user"] = 0
+    for name in ("source", "resource", "groups", "edge"):  # what indexes this very batch
+        kept[name] = -1
     return bytes([ITEM_SCHEMA]) + kept.tobytes()
 
 
 def unpack_item(data: bytes) -> np.ndarray:
     """Return an ITEM row (an array of one) from what `pack_item` made."""
+    if data[0] == 1:
+        return renew(np.frombuffer(data[1:], _ITEM_1), empty(1))
     if data[0] != ITEM_SCHEMA:
-        raise RiskEngineError(f"a stored item has schema {data[0]}; this version reads {ITEM_SCHEMA}")
+        raise RiskEngineError(f"a stored item has schema {data[0]}; this version reads up to {ITEM_SCHEMA}")
     return np.frombuffer(data[1:], ITEM).copy()
-
-
-def spans(rows: Batch, tokens: Sequence[Tokens], window: int) -> set[tuple[str, int, int, int]]:
-    """Return the counter cells (kind, key, first minute, last minute) that these events look at."""
-    found = set()
-    for minute, token in zip((rows["event_time"] // counters.MINUTE_MS).tolist(), tokens, strict=True):
-        for kind, key in zip(COUNTED, (token.user_key64, token.address_key64, token.prefix_key64), strict=True):
-            if key:
-                found.add((kind, key, minute - window, minute - 1))
-    return found
-
-
-def count_attempts(
-    rows: Batch, tokens: Sequence[Tokens], cells: dict[CellKey, Cell], window: int
-) -> dict[CellKey, Cell]:
-    """Fill in, in place, what each event sees of earlier attempts; return what these events add to the cells."""
-    minute = rows["event_time"] // counters.MINUTE_MS
-    failed = rows["outcome"] == OUTCOMES.index("failure")
-    user = np.array([token.user_key for token in tokens], np.uint32)
-    keys = {
-        "user": np.array([token.user_key64 for token in tokens], np.uint64),
-        "address": np.array([token.address_key64 for token in tokens], np.uint64),
-        "prefix": np.array([token.prefix_key64 for token in tokens], np.uint64),
-    }
-    added: dict[CellKey, list[tuple[bool, int]]] = {}
-    for kind, key in keys.items():
-        tried = np.zeros_like(user) if kind == "user" else user
-        seen = counters.see(key, minute, failed, tried, _cells_of(kind, cells), window)
-        if kind != "user":
-            rows[f"{kind}_attempts"], rows[f"{kind}_users"] = seen.attempts, seen.users
-        rows[f"{kind}_failures"] = seen.failures
-        for source, at, fell, who in zip(key.tolist(), minute.tolist(), failed.tolist(), user.tolist(), strict=True):
-            if source:
-                added.setdefault(CellKey(kind, source, at), []).append((fell, who))
-    return {
-        key: Cell(
-            attempts=len(tries),
-            failures=sum(fell for fell, _ in tries),
-            users=() if key.kind == "user" else tuple(sorted({who for _, who in tries if who})),
-        )
-        for key, tries in added.items()
-    }
-
-
-def _cells_of(kind: str, cells: dict[CellKey, Cell]) -> counters.Cells:
-    """Return the stored cells of one kind as columns."""
-    mine = [(key, cell) for key, cell in cells.items() if key.kind == kind]
-    if not mine:
-        return counters.Cells.none()
-    users = [(key.key, key.minute, who) for key, cell in mine for who in cell.users]
-    return counters.Cells(
-        key=np.array([key.key for key, _ in mine], np.uint64),
-        minute=np.array([key.minute for key, _ in mine], np.int64),
-        attempts=np.array([cell.attempts for _, cell in mine], np.int64),
-        failures=np.array([cell.failures for _, cell in mine], np.int64),
-        user_key=np.array([source for source, _, _ in users], np.uint64),
-        user_minute=np.array([at for _, at, _ in users], np.int64),
-        user=np.array([who for _, _, who in users], np.uint32),
-    )

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from riskengine.assess import Assessments, assess
-from riskengine.batch import Batch, empty
+from riskengine.batch import Batch, Names, empty
+from riskengine.counters.minutes import Span
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unanswerable
 from riskengine.engine.answer import Scene, answer, journey_rows
 from riskengine.engine.arrival import Arrival, Remedy
-from riskengine.engine.rows import count_attempts, event_rows, report_row, spans, unpack_item
+from riskengine.engine.attempts import count_attempts, spans
+from riskengine.engine.rows import event_rows, report_row, unpack_item
 from riskengine.engine.saved import (
     event_row,
     history_rows,
@@ -21,14 +23,15 @@ from riskengine.engine.saved import (
     made_report_row,
     opened,
 )
+from riskengine.engine.sharing import count_days, day_spans, shown
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import Conflict, NotFound, RiskEngineError
 from riskengine.event import Report
 from riskengine.history.learn import fold
 from riskengine.history.record import Records
 from riskengine.locate.locator import Locator, Places
-from riskengine.policy import Policy
-from riskengine.store.contract import Cell, CellKey, EventRow, ReportRow, Store, Transaction
+from riskengine.policy.policy import Policy
+from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, ReportRow, Store, Transaction
 
 Outcome = dict[str, Any] | RiskEngineError
 OTHER_BODY = "the event id was used before with another body"
@@ -68,8 +71,9 @@ class Loaded:
     users: list[bytes]
     realm_of: dict[bytes, str]
     records: Records
-    resources: list[str]
+    names: Names
     added: dict[CellKey, Cell]
+    days: list[DayCell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Segment:
     tokeniser: Tokeniser
     locator: Locator
     policy: Policy
+    shadow: Policy | None
     entries: list[Entry]
     places: Places
     ids: dict[int, int]  # row id of each item
@@ -196,17 +201,14 @@ class Segment:
         return [Accepted(index, arrival, row, event.user_ref, body.result, at, event)]
 
     def _load(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> Loaded:
-        """Return the segment as the core takes it: rows in order of arrival, histories, earlier attempts."""
+        """Return the segment as the core takes it: rows in order of arrival, histories, what others did."""
         realm_of = self._realms(fresh, accepted)
         users = sorted(realm_of)
         number = {user: index for index, user in enumerate(users)}
         records = load_histories(tx, users, realm_of, self.tokeniser.seal)
-        resources: dict[str, int] = {}
-        rows = self._event_rows(fresh, number, resources)
-        tokens = [one.tokens for one in fresh]
-        window = self.policy.attempts.window_minutes
-        cells = tx.load_cells(spans(rows, tokens, window)) if fresh else {}
-        added = count_attempts(rows, tokens, cells, window)
+        names = Names()
+        rows = self._event_rows(fresh, number, names)
+        added, days = self._count(tx, fresh, rows) if fresh else ({}, [])
         order = sorted([*(one.index for one in fresh), *(a.index for a in accepted)])
         position = {index: place for place, index in enumerate(order)}
         batch = empty(len(order))
@@ -219,18 +221,27 @@ class Segment:
                 row["source"] = position[report.twin]
             row["user"] = number[report.user]
             batch[position[report.index]] = row[0]
-        return Loaded(batch, position, users, realm_of, records, list(resources), added)
+        return Loaded(batch, position, users, realm_of, records, names, added, days)
+
+    def _count(self, tx: Transaction, fresh: Sequence[Entry], rows: Batch) -> tuple[dict[CellKey, Cell], list[DayCell]]:
+        """Fill in, in place, what the events see of the counters; return what they add to those."""
+        tokens, limits, sharing = [one.tokens for one in fresh], self.policy.attempts, self.policy.sharing
+        cells = tx.load_cells(spans(rows, tokens, limits.window_minutes))
+        added = count_attempts(rows, tokens, cells, Span(limits.window_minutes, limits.failures_per_user))
+        show = shown(rows, fresh, self.tokeniser.seal)
+        return added, count_days(rows, show, tx.load_days(day_spans(show, sharing.days)), sharing)
 
     def _realms(self, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> dict[bytes, str]:
         of_events = {one.tokens.user_ref: one.arrival.realm for one in fresh if one.tokens.user_ref is not None}
         return {**of_events, **{report.user: report.arrival.realm for report in accepted}}
 
-    def _event_rows(self, fresh: Sequence[Entry], number: Mapping[bytes, int], resources: dict[str, int]) -> Batch:
+    def _event_rows(self, fresh: Sequence[Entry], number: Mapping[bytes, int], names: Names) -> Batch:
         """Return the rows of the events; one from the journal comes as it was decided."""
         at = {one.index: place for place, one in enumerate(self.entries)}
         users = [-1 if one.tokens.user_ref is None else number[one.tokens.user_ref] for one in fresh]
         columns = self.places.columns[[at[one.index] for one in fresh]]
-        rows = event_rows(fresh, users, [self.ids[one.index] for one in fresh], columns, resources)
+        labels = [self.places.labels[at[one.index]] for one in fresh]
+        rows = event_rows(fresh, users, [self.ids[one.index] for one in fresh], columns, names, labels)
         for place, one in enumerate(fresh):
             if one.journaled is not None:
                 kept = unpack_item(one.journaled.item)
@@ -240,7 +251,7 @@ class Segment:
 
     def _assess(self, loaded: Loaded) -> Assessments:
         widening = self.locator.source().factors(loaded.batch["event_time"])
-        return assess(loaded.batch, loaded.resources, loaded.records, self.policy, widening)
+        return assess(loaded.batch, loaded.names, loaded.records, self.policy, widening, self.shadow)
 
     def _decide(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         """Assess what was admitted, and save it."""
@@ -257,12 +268,15 @@ class Segment:
         reports, states = self._reports(accepted, loaded, result)
         histories = history_rows(loaded.users, loaded.records, loaded.realm_of, seal)
         tx.save(events, reports, states, histories, loaded.added)
+        tx.save_days(loaded.days)
 
     def _answers(
         self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (index, answer) of each event; what the journal brings was answered before."""
-        scene = Scene(self.policy, self.locator.source(), self._names(tx, fresh, loaded, result))
+        scene = Scene(
+            self.policy, self.locator.source(), self._names(tx, fresh, loaded, result), shadow=self.shadow
+        )
         label = {one.index: self.places.labels[place] for place, one in enumerate(self.entries)}
         for one in fresh:
             if one.journaled is not None:

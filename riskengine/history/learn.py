@@ -14,8 +14,11 @@ import numpy as np
 
 from riskengine.batch import Batch, Decision, Role
 from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+from riskengine.history.habits import take as take_habits
 from riskengine.history.record import (
     ATTRIBUTES,
+    HABITS,
+    SENDABLE,
     Records,
     Seen,
     Status,
@@ -24,6 +27,7 @@ from riskengine.history.record import (
     blank,
     day_of,
     look,
+    match,
     match_place,
 )
 from riskengine.history.stays import stay
@@ -34,6 +38,7 @@ PASS_MS = 30 * 60_000  # a pass that comes later than this does not belong to th
 SLACK_MS = 5 * 60_000  # two clocks of one organisation may differ by so much
 RIPE_DAYS = 3  # days beside a trusted attribute after which provisional knowledge is trusted …
 RIPE_SPAN = 7  # … that lie at least this many days apart
+AGED = 256  # showings of an attribute from which on the older ones fade
 _SUCCESS = OUTCOMES.index("success")
 # Logins a person makes; a refreshed token or a reset password says nothing of how they usually come.
 _TEACHING = np.array([name in ("login", "access") for name in ACTIONS])
@@ -132,7 +137,22 @@ def _take_report(records: Records, items: Batch) -> np.ndarray:
     compromised = report & (result == _RESULT["confirmed_compromised"])
     records["at_risk"] = np.where(compromised, 1, np.where(remediated, 0, records["at_risk"]))
     records["ignored"] = np.where(passed | safe | remediated, 0, records["ignored"])
+    _remember_pass(records, items, passed)
     return passed | safe
+
+
+def _remember_pass(records: Records, items: Batch, passed: np.ndarray) -> None:
+    """Keep, in place, where and for what a step-up was passed; the oldest pass gives way."""
+    rows = np.flatnonzero(passed)
+    if len(rows):
+        slot = np.argmin(records["passes"]["passed_at"][rows], axis=1)
+        for name, value in (
+            ("passed_at", items["time"]),
+            ("passed_prefix", items["prefix"]),
+            ("passed_device", items["device"]),
+            ("passed_for", items["sensitivity"]),
+        ):
+            records["passes"][name][rows, slot] = value[rows]
 
 
 def _refused(records: Records, count: np.ndarray, day: np.ndarray) -> None:
@@ -146,7 +166,7 @@ def _refused(records: Records, count: np.ndarray, day: np.ndarray) -> None:
 def _start_over(records: Records, which: np.ndarray) -> None:
     """Set back, in place, how far these users' provisional knowledge has ripened."""
     if which.any():
-        for name in ATTRIBUTES:
+        for name in (*ATTRIBUTES, "hops"):
             shown = records[name]
             back = which[:, None] & (shown["status"] < Status.TRUSTED)
             shown["streak"] = np.where(back, 0, shown["streak"])
@@ -177,27 +197,77 @@ def _ask(records: Records, items: Batch) -> None:
     _refused(records, given_up, day_of(items["time"]))
     pending["event"][rows, slot] = items["event"][rows]
     pending["time"][rows, slot] = items["event_time"][rows]
+    pending["origin"][rows, slot] = items["prefix"][rows]
     pending["state"][rows, slot] = Wait.WAITING
 
 
 def _show(records: Records, items: Batch, seen: Seen, taught: np.ndarray, proof: np.ndarray) -> None:
-    """Take in, in place, what a genuine login shows: its attributes, its day and its stay."""
-    beside = proof | anchored(records, seen.status)
+    """Take in, in place, what a genuine login shows: its attributes, its day, its stay and its user's habits."""
+    beside = proof | anchored(records, seen)
     first = (records["learned"] == 0) & (taught == Status.PROVISIONAL) & ~ANONYMISING[items["kind"]]
     given = np.where(first, Status.FOUNDING, taught)
     day = day_of(items["event_time"])
     teaches = taught > 0
+    _count_habits(records, items, seen, teaches & (beside | first))
     for name in ATTRIBUTES:
-        shows = teaches & seen.shows[name]
+        shows = teaches & (seen.keys[name] > 0)
+        if name == "country":
+            shows &= ~ANONYMISING[items["kind"]]  # a tunnel's far end is nobody's country
         _strengthen(records[name], seen.slots[name] & shows[:, None], taught, beside, day)
-        _add(records[name], shows & (seen.status[name] == 0), seen.keys[name], given, beside | first, day)
+        new = shows & ~seen.slots[name].any(axis=1)
+        before = records[name]["key"].copy()
+        _add(records[name], new, seen.keys[name], given, beside | first, day)
+        if name == "network":
+            records["churn"] = np.where(records[name]["key"] == before, records["churn"], 0)
+    _hop(records, items, teaches, taught, beside)
     new_day = teaches & (day > records["last_day"])
     records["days"] += new_day
     records["last_day"] = np.where(new_day, day, records["last_day"])
+    earliest = np.minimum(np.where(records["first_day"] > 0, records["first_day"], day), day)
+    records["first_day"] = np.where(teaches, earliest, records["first_day"])
     records["learned"] += teaches
     here = match_place(records["place"], seen.keys["place"])
     place = np.where(here, records["place"]["status"], 0).max(axis=1)
     stay(records["stays"], items, teaches, np.maximum(place, Status.PROVISIONAL))
+
+
+def _count_habits(records: Records, items: Batch, seen: Seen, counts: np.ndarray) -> None:
+    """Count, in place, how often each attribute was shown and was new, over logins that something vouches for.
+
+    From AGED showings on both are halved, with the counts of single values, so that what was long ago fades.
+    """
+    take_habits(records, items, counts)
+    hidden = ANONYMISING[items["kind"]]
+    for at, name in enumerate(HABITS):
+        if name == "masked":
+            shows, news = counts, counts & hidden
+        else:
+            shows = counts & (seen.keys[name] > 0)
+            if name not in SENDABLE:
+                shows &= ~hidden  # what a tunnel's exits are says nothing of where the user goes
+            news = shows & ~seen.slots[name].any(axis=1) & (records["learned"] > 0)
+        shown, new = records["shown"][:, at] + shows, records["news"][:, at] + news
+        aged = shown >= AGED
+        records["shown"][:, at] = np.where(aged, shown // 2, shown)
+        records["news"][:, at] = np.where(aged, new // 2, new)
+        if name != "masked" and aged.any():
+            count = records[name]["count"]
+            records[name]["count"] = np.where(aged[:, None], (count + 1) // 2, count)
+        if name == "network" and aged.any():
+            records["churn"] = np.where(aged[:, None], records["churn"] // 2, records["churn"])
+    churns = counts & (seen.keys["prefix"] > 0) & ~seen.slots["prefix"].any(axis=1)
+    more = seen.slots["network"] & churns[:, None] & (records["churn"] < 255)
+    records["churn"] = np.where(more, records["churn"] + 1, records["churn"])
+
+
+def _hop(records: Records, items: Batch, teaches: np.ndarray, taught: np.ndarray, beside: np.ndarray) -> None:
+    """Remember, in place, the two ends of a journey that looked impossible and was the user's own after all."""
+    hops = teaches & (items["hop"] > 0)
+    if hops.any():
+        day = day_of(items["event_time"])
+        slots = match(records["hops"], items["hop"]) & hops[:, None]
+        _strengthen(records["hops"], slots, taught, beside, day)
+        _add(records["hops"], hops & ~slots.any(axis=1), items["hop"], taught, beside, day)
 
 
 def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside: np.ndarray, day: np.ndarray) -> None:

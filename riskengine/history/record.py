@@ -6,13 +6,13 @@ from enum import IntEnum
 
 import numpy as np
 
-from riskengine.batch import Located
+from riskengine.batch import Located, layout_before, renew
 from riskengine.errors import RiskEngineError
 from riskengine.event import DAY_MS
 from riskengine.geo import distance_km
 from riskengine.network import PLACELESS
 
-SCHEMA = 1
+SCHEMA = 2
 SAME_PLACE_KM = 50.0  # two points no further apart are one place (products use 20 to 50)
 STAYS = 16
 PENDING = 8
@@ -64,13 +64,26 @@ _STAY = np.dtype(
         ("country", "u2"),
         ("kind", "u1"),
         ("status", "u1"),
+        ("operator", "u4"),  # AS number
+        ("six", "?"),  # an IPv6 address
     ]
 )
-_WAITING = np.dtype([("event", "u8"), ("time", "i8"), ("state", "u1")])
+_WAITING = np.dtype([("event", "u8"), ("time", "i8"), ("state", "u1"), ("origin", "u4")])
+# A step-up passed: from where, on what, when, and for how sensitive a thing.
+_PASSED = np.dtype([("passed_at", "i8"), ("passed_prefix", "u4"), ("passed_device", "u4"), ("passed_for", "u1")])
 
 # Each attribute has room of its own, so that a flood of one cannot push out another.
 ROOM = {"place": 8, "country": 6, "prefix": 12, "network": 8, "device": 8, "agent": 6}
 ATTRIBUTES = tuple(ROOM)
+SENDABLE = ("device", "agent")  # what a client may leave out; that it does is a habit like others
+ABSENT = np.uint32(1)
+HOPS = 8  # pairs of places between which this user seems to jump
+HABITS = (*ATTRIBUTES, "masked")  # what is counted of a user's ways: how often something new, how often behind a mask
+CLAIMS = ("client_offset", "client_latitude", "rtt", "claimed_type")  # what a client may or may not tell of itself
+BINS = 56  # of a week, three hours each
+PASSES = 2
+NO_OFFSET = -32768
+ROAMS, ROAMS_SHARE = 2, 0.1  # new prefixes of one operator, and of so many logins through it, that a line never has
 
 RECORD = np.dtype(
     [
@@ -85,8 +98,26 @@ RECORD = np.dtype(
         *((name, _SHOWN, room) for name, room in ROOM.items()),
         ("stays", _STAY, STAYS),
         ("pending", _WAITING, PENDING),
+        ("first_day", "u2"),  # of a login that taught
+        ("shown", "u2", len(HABITS)),  # logins beside something trusted that showed the attribute at all …
+        ("news", "u2", len(HABITS)),  # … and at which it was new (of "masked": that came from behind a mask)
+        ("churn", "u1", ROOM["network"]),  # beside each network: at how many logins through it the prefix was new
+        ("hours", "u1", BINS),  # such logins by the hour of the user's own week
+        ("zone", "i2"),  # minutes east of UTC where the user mostly is; NO_OFFSET unknown
+        ("claims", "u1", len(CLAIMS)),  # of the last logins, how many told each claim …
+        ("claims_of", "u1"),  # … of how many
+        ("hops", _SHOWN, HOPS),
+        ("passes", _PASSED, PASSES),
     ]
 )
+# What schema 2 added to schema 1.
+_ADDED_2 = frozenset(
+    (
+        *("operator", "six", "origin", "first_day", "shown", "news", "churn", "hours", "zone", "claims", "claims_of"),
+        *("hops", "passes"),
+    )
+)
+_RECORD_1 = layout_before(RECORD, _ADDED_2)
 
 Records = np.ndarray  # of RECORD
 
@@ -95,6 +126,7 @@ def blank(count: int) -> Records:
     """Return the histories of `count` users of whom nothing is known."""
     records = np.zeros(count, RECORD)
     records["schema"] = SCHEMA
+    records["zone"] = NO_OFFSET
     return records
 
 
@@ -110,9 +142,13 @@ def unpack(stored: Sequence[bytes | None]) -> Records:
     for index, data in enumerate(stored):
         if data is None:
             continue
-        if data[0] != SCHEMA or len(data) != RECORD.itemsize:
-            raise RiskEngineError(f"a stored history has schema {data[0]}; this version reads {SCHEMA}")
-        records[index] = np.frombuffer(data, RECORD)[0]
+        if data[0] == 1 and len(data) == _RECORD_1.itemsize:
+            renew(np.frombuffer(data, _RECORD_1), records[index : index + 1])
+            records["schema"][index] = SCHEMA
+        elif data[0] == SCHEMA and len(data) == RECORD.itemsize:
+            records[index] = np.frombuffer(data, RECORD)[0]
+        else:
+            raise RiskEngineError(f"a stored history has schema {data[0]}; this version reads up to {SCHEMA}")
     return records
 
 
@@ -160,7 +196,8 @@ def match_place(shown: np.ndarray, key: np.ndarray) -> np.ndarray:
 def keys_of(batch: np.ndarray) -> dict[str, np.ndarray]:
     """Return each attribute's key column of a batch; 0 where the item does not show it.
 
-    An address that stands for a gateway, or is known to the country only, shows no place.
+    An address that stands for a gateway, or is known to the country only, shows no place. That no device id or user
+    agent was sent is a value too, ABSENT: some people never send one.
     """
     shows_place = (batch["located"] == Located.PLACE) & ~PLACELESS[batch["kind"]]
     return {
@@ -168,61 +205,86 @@ def keys_of(batch: np.ndarray) -> dict[str, np.ndarray]:
         "country": batch["country"].astype(np.uint32),
         "prefix": batch["prefix"],
         "network": batch["asn"],
-        "device": batch["device"],
-        "agent": batch["agent"],
+        "device": np.maximum(batch["device"], ABSENT),
+        "agent": np.maximum(batch["agent"], ABSENT),
     }
-
-
-def matches(records: Records, keys: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return for each attribute which of a record's slots hold what the item shows."""
-    return {name: (match_place if name == "place" else match)(records[name], keys[name]) for name in ATTRIBUTES}
-
-
-def standing(records: Records, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return for each attribute the best Status among the slots found."""
-    return {name: np.where(found[name], records[name]["status"], 0).max(axis=1) for name in ATTRIBUTES}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a history knows of what an item shows: columns by attribute.
 
-    `shows`: the item shows the attribute at all; `status`: the best Status it has there; `knows` and `trusts`:
-    whether the history holds any value of it, and any trusted one. `keys` and `slots` say what and where.
+    `shows`: the item shows the attribute at all; `status`: the best Status it has there; `share`: in which share of
+    the user's logins it was shown (0 to 1), `age`: days since it was last; `knows` and `trusts`: whether the history
+    holds any value of it, and any trusted one. `unsent` is the Status of not sending the attribute, where the item
+    does not. `keys` and `slots` say what and where. `roams`: the operator keeps changing this user's prefix, as a
+    carrier does, listed as one or not.
     """
 
     keys: dict[str, np.ndarray]
     slots: dict[str, np.ndarray]
     shows: dict[str, np.ndarray]
     status: dict[str, np.ndarray]
+    share: dict[str, np.ndarray]
+    age: dict[str, np.ndarray]
     knows: dict[str, np.ndarray]
     trusts: dict[str, np.ndarray]
+    unsent: dict[str, np.ndarray]
+    roams: np.ndarray
 
 
 def look(records: Records, items: np.ndarray) -> Seen:
     """Return what each history knows of what its item shows."""
     keys = keys_of(items)
-    slots = matches(records, keys)
-    return Seen(
-        keys=keys,
-        slots=slots,
-        shows={name: keys[name] > 0 for name in ATTRIBUTES},
-        status=standing(records, slots),
-        knows={name: np.any(records[name]["status"] > 0, axis=1) for name in ATTRIBUTES},
-        trusts={name: np.any(records[name]["status"] == Status.TRUSTED, axis=1) for name in ATTRIBUTES},
-    )
+    seen = Seen(keys, {}, {}, {}, {}, {}, {}, {}, {}, np.zeros(len(items), bool))
+    day = day_of(items["event_time"]).astype(np.int64)
+    for at, name in enumerate(ATTRIBUTES):
+        shown, key = records[name], keys[name]
+        slots = match_place(shown, key) if name == "place" else match(shown, key)
+        status = np.where(slots, shown["status"], 0)
+        best = status.max(axis=1)
+        of_best = slots & (status == best[:, None])
+        count = np.where(of_best, shown["count"], 0).sum(axis=1)
+        held = (shown["status"] > 0) & ((shown["key"] != ABSENT) | (name not in SENDABLE))
+        if name in SENDABLE:
+            sent = key != ABSENT
+            seen.shows[name], seen.unsent[name] = sent, np.where(sent, 0, best)
+            seen.status[name] = np.where(sent, best, 0)
+        else:
+            seen.shows[name], seen.status[name] = key > 0, best
+        seen.slots[name] = slots
+        seen.share[name] = np.minimum(count / np.maximum(records["shown"][:, at], 1), 1.0)
+        seen.age[name] = day - np.where(of_best, shown["last_day"], 0).max(axis=1)
+        seen.knows[name] = held.any(axis=1)
+        seen.trusts[name] = (held & (shown["status"] == Status.TRUSTED)).any(axis=1)
+        if name == "network":
+            seen.roams[:] = (slots & roaming(records)).any(axis=1)
+    return seen
 
 
-def anchored(records: Records, status: dict[str, np.ndarray]) -> np.ndarray:
+def roaming(records: Records) -> np.ndarray:
+    """Return which network slots hold an operator that keeps changing the user's prefix, as a carrier does."""
+    return (records["churn"] >= ROAMS) & (records["churn"] >= ROAMS_SHARE * records["network"]["count"])
+
+
+def shown_before(seen: Seen) -> np.ndarray:
+    """Return, as bits in order of ATTRIBUTES, what of each item its user has shown before, trusted or not."""
+    bits = np.zeros(len(seen.status["place"]), np.uint8)
+    for at, name in enumerate(ATTRIBUTES):
+        bits |= np.where(seen.status[name] > 0, np.uint8(1 << at), np.uint8(0))
+    return bits
+
+
+def anchored(records: Records, seen: Seen) -> np.ndarray:
     """Return whether an item shows something that provisional knowledge may ripen beside.
 
     That is a trusted device or prefix; where the user never showed a device, trusted place and network together (a
     thief may share a city, a carrier, a browser). While nothing at all is trusted, what founded the history serves.
     """
+    status = seen.status
     level = np.where(trusts_anything(records), Status.TRUSTED, Status.FOUNDING)
-    deviceless = ~np.any(records["device"]["status"] > 0, axis=1)
     somewhere = (status["place"] >= level) & (status["network"] >= level)
-    return (status["device"] >= level) | (status["prefix"] >= level) | (deviceless & somewhere)
+    return (status["device"] >= level) | (status["prefix"] >= level) | (~seen.knows["device"] & somewhere)
 
 
 def trusts_anything(records: Records) -> np.ndarray:

@@ -6,7 +6,7 @@ from riskengine.batch import Batch, Located
 from riskengine.event import ACTIONS
 from riskengine.geo import distance_km
 from riskengine.history.record import SAME_PLACE_KM
-from riskengine.network import PLACELESS
+from riskengine.network import PLACELESS, Kind
 
 # Logins at one place within this time of each other, and no further apart in all, are one stay: a neighbour in time
 # must not hide that its user was seen every day.
@@ -17,14 +17,20 @@ _SCALE = 1e5
 NO_TIME = np.iinfo(np.int64).max
 
 
-def journeys(items: Batch) -> np.ndarray:
-    """Return which items say where a person is: located, not behind a gateway, not a refreshed token."""
+def measurable(items: Batch) -> np.ndarray:
+    """Return which items a journey may be measured to: those of `journeys`, and rented servers, whose place is known,
+    though it is not their users'."""
     return (
         (items["located"] <= Located.COUNTRY)
         & ~np.isnan(items["latitude"] + items["longitude"] + items["radius"])
-        & ~PLACELESS[items["kind"]]
+        & (~PLACELESS[items["kind"]] | (items["kind"] == Kind.HOSTING))
         & (items["action"] != _MOVELESS)
     )
+
+
+def journeys(items: Batch) -> np.ndarray:
+    """Return which items say where a person is: located, not behind a gateway, not a refreshed token."""
+    return measurable(items) & ~PLACELESS[items["kind"]]
 
 
 def coordinates(stays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +99,8 @@ def stay(stays: np.ndarray, items: Batch, teaches: np.ndarray, status: np.ndarra
         ("radius", np.clip(np.ceil(item["radius"]), 1, 65535)),
         ("country", item["country"]),
         ("kind", item["kind"]),
+        ("operator", item["asn"]),
+        ("six", item["address_high"] > 0),
     ):
         new[name] = np.where(latest, value.astype(new.dtype[name]), chosen[name])
     stays[rows[keeps], slot[keeps]] = new[keeps]

@@ -4,7 +4,7 @@ import numpy as np
 
 from riskengine.event import ACTIONS, SENSITIVITIES
 from riskengine.history.record import Records, Seen, Status
-from riskengine.policy import Policy
+from riskengine.policy.policy import Policy
 from riskengine.signals.network import exposed
 
 _HIGH = SENSITIVITIES.index("high")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,22 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Counts of one cell; `users` are the distinct user keys seen (unsigned 32 bit), as a sorted tuple."""
+    """Counts of one cell; `users` are the keys (unsigned 32 bit) of those tried in vain with their failures, sorted."""
 
     attempts: int
     failures: int
-    users: tuple[int, ...]
+    users: tuple[tuple[int, int], ...]
+
+
+class DayCell(NamedTuple):
+    """One cell of the day counters: of what (a key of 63 bits), on which day since 1970; and three bitmaps of users,
+    each as a signed number of 64 bits."""
+
+    key: int
+    day: int
+    regulars: int
+    came: int
+    tried: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,26 @@ class AccessKeyRow:
     created_at: int
     expires_at: int
     revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """One change of which policy is in force; the row of the highest `id` counts.
+
+    `version` is the digest of `text`, `mode` what stands in for the mode that the text states (None: nothing does), and
+    `file` the version of the policy file as it was last taken up ("" for never). `action` is file, activate, rollback
+    or mode, `at` ms since 1970. A row to be stored has the id 0.
+    """
+
+    id: int
+    at: int
+    actor: str
+    action: str
+    version: str
+    name: str
+    text: str
+    mode: str | None
+    file: str
 
 
 class Transaction(Protocol):
@@ -125,6 +156,10 @@ class Transaction(Protocol):
     def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
         """Return all cells within the spans (kind, key, first minute, last minute), all workers added up."""
 
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+        """Return all day cells within the spans (key, first day, last day), which name each key once. Rows of several
+        workers stand beside each other: their bitmaps merge by OR."""
+
     def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
         """Return all of a user's retained events and reports, each in `user_seq` order."""
 
@@ -140,6 +175,9 @@ class Transaction(Protocol):
         cells: Mapping[CellKey, Cell],
     ) -> None:
         """Write a batch: new events and reports, new states by event row id, histories replaced, counts added."""
+
+    def save_days(self, cells: Sequence[DayCell]) -> None:
+        """Take the bitmaps into the day cells, by OR; a key and day stands there once."""
 
 
 class Store(Protocol):
@@ -166,6 +204,12 @@ class Store(Protocol):
 
     def revoke_access_key(self, key_id: str, at: int) -> bool:
         """Mark a key revoked at `at`; False if there is none."""
+
+    def add_policy(self, row: PolicyRow) -> PolicyRow:
+        """Store a change of the policy in force, whose id comes after those of all others; return it with its id."""
+
+    def policies(self, most: int) -> list[PolicyRow]:
+        """Return the last changes of the policy in force, newest first."""
 
     def meta(self, name: str) -> bytes | None:
         """Return a named value of the store itself (key check value)."""

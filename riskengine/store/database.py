@@ -51,6 +51,9 @@ class Database(Protocol):
     def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
         """Give the counts and the users of all cells in spans that do not overlap; there is at least one."""
 
+    def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
+        """Give the day cells in spans (key, first, last) of different keys; there is at least one."""
+
 
 _KINDS: dict[str, type[Sqlite] | type[Postgresql]] = {"sqlite": Sqlite, "postgresql": Postgresql}
 

@@ -1,7 +1,7 @@
 """The store in memory: for a replay that keeps nothing, and for tests. It forgets when the process ends."""
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,16 @@ from functools import partial
 from typing import TypeVar
 
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.store.contract import AccessKeyRow, Cell, CellKey, EventRow, HistoryRow, ReportRow
+from riskengine.store.contract import (
+    AccessKeyRow,
+    Cell,
+    CellKey,
+    DayCell,
+    EventRow,
+    HistoryRow,
+    PolicyRow,
+    ReportRow,
+)
 
 # What puts one thing back as it was.
 Undo = Callable[[], object]
@@ -23,19 +32,19 @@ class _Counts:
 
     attempts: int = 0
     failures: int = 0
-    users: set[int] = field(default_factory=set)
+    users: Counter[int] = field(default_factory=Counter)
 
-    def grow(self, attempts: int, failures: int, users: set[int]) -> None:
-        """Add to the counts; `users` are new here."""
-        self.attempts += attempts
-        self.failures += failures
-        self.users |= users
+    def grow(self, cell: Cell) -> None:
+        """Add to the counts."""
+        self.attempts += cell.attempts
+        self.failures += cell.failures
+        self.users.update(dict(cell.users))
 
-    def shrink(self, attempts: int, failures: int, users: set[int]) -> None:
+    def shrink(self, cell: Cell) -> None:
         """Take back what `grow` added."""
-        self.attempts -= attempts
-        self.failures -= failures
-        self.users -= users
+        self.attempts -= cell.attempts
+        self.failures -= cell.failures
+        self.users -= Counter(dict(cell.users))
 
 
 class MemoryStore:
@@ -52,10 +61,12 @@ class MemoryStore:
         self.report_rows: dict[int, ReportRow] = {}
         self.histories: dict[bytes, HistoryRow] = {}
         self.cells: dict[tuple[str, int], dict[int, _Counts]] = defaultdict(dict)
+        self.days: dict[int, dict[int, DayCell]] = defaultdict(dict)
         self.events_of: dict[bytes, list[int]] = defaultdict(list)
         self.reports_of: dict[bytes, list[int]] = defaultdict(list)
         self.reports_about: dict[int, list[int]] = defaultdict(list)
         self._keys: dict[str, AccessKeyRow] = {}
+        self._policies: list[PolicyRow] = []
         self._meta: dict[str, bytes] = {}
         self.trail: list[tuple[int, str, str, str, str, bytes]] = []
         self._turn = threading.Lock()
@@ -105,6 +116,17 @@ class MemoryStore:
         if row.revoked_at is None:
             self._keys[key_id] = replace(row, revoked_at=at)
         return True
+
+    def add_policy(self, row: PolicyRow) -> PolicyRow:
+        """Store a change of the policy in force; return it with its id."""
+        self.ping()
+        self._policies.append(replace(row, id=len(self._policies) + 1))
+        return self._policies[-1]
+
+    def policies(self, most: int) -> list[PolicyRow]:
+        """Return the last changes of the policy in force, newest first."""
+        self.ping()
+        return self._policies[: -most - 1 : -1]
 
     def meta(self, name: str) -> bytes | None:
         """Return a named value of the store itself."""
@@ -203,8 +225,16 @@ class MemoryTransaction:
             for minute in within:
                 counts = minutes.get(minute)
                 if counts is not None and first <= minute <= last:
-                    cell = Cell(counts.attempts, counts.failures, tuple(sorted(counts.users)))
+                    cell = Cell(counts.attempts, counts.failures, tuple(sorted(counts.users.items())))
                     found[CellKey(kind, key, minute)] = cell
+        return found
+
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+        """Return all day cells within the spans (key, first day, last day)."""
+        found = []
+        for key, first, last in spans:
+            of_key = self._store.days.get(key, {})
+            found += [cell for day, cell in of_key.items() if first <= day <= last]
         return found
 
     def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
@@ -245,6 +275,14 @@ class MemoryTransaction:
         for at, cell in cells.items():
             self._add(at, cell)
 
+    def save_days(self, cells: Sequence[DayCell]) -> None:
+        """Take the bitmaps into the day cells, by OR."""
+        for cell in cells:
+            of_key = self._store.days[cell.key]
+            had = of_key.get(cell.day, cell)
+            bits = (had.regulars | cell.regulars, had.came | cell.came, had.tried | cell.tried)
+            self._set(of_key, cell.day, DayCell(cell.key, cell.day, *bits))
+
     def _insert(self, rows: dict[int, _R], key: int, row: _R) -> None:
         if key in rows:
             raise ValueError(f"row {key} is stored already")
@@ -265,11 +303,10 @@ class MemoryTransaction:
         minutes = self._store.cells[at.kind, at.key]
         counts = minutes.get(at.minute)
         if counts is None:
-            self._set(minutes, at.minute, _Counts(cell.attempts, cell.failures, set(cell.users)))
+            self._set(minutes, at.minute, _Counts(cell.attempts, cell.failures, Counter(dict(cell.users))))
             return
-        fresh = set(cell.users) - counts.users
-        self._undo.append(partial(counts.shrink, cell.attempts, cell.failures, fresh))
-        counts.grow(cell.attempts, cell.failures, fresh)
+        self._undo.append(partial(counts.shrink, cell))
+        counts.grow(cell)
 
 
 def _reports(store: MemoryStore, rows: Iterable[int]) -> list[ReportRow]:

@@ -51,10 +51,15 @@ JOIN counters ON counters.key = span.key AND counters.kind = span.kind
 AND counters.minute BETWEEN span.low AND span.high
 GROUP BY counters.key, counters.kind, counters.minute"""
 _SPAN_USERS = """\
-SELECT DISTINCT users.kind, users.key, users.minute, users.user_key
+SELECT users.kind, users.key, users.minute, users.user_key, sum(users.failures)::bigint
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) AS span (kind, key, low, high)
 JOIN counter_users AS users ON users.key = span.key AND users.kind = span.kind
-AND users.minute BETWEEN span.low AND span.high"""
+AND users.minute BETWEEN span.low AND span.high
+GROUP BY users.key, users.kind, users.minute, users.user_key"""
+_DAYS = """\
+SELECT days.key, days.day, days.regulars, days.came, days.tried
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS span (key, low, high)
+JOIN days ON days.key = span.key AND days.day BETWEEN span.low AND span.high"""
 
 # Untyped in SQLAlchemy.
 _DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -137,9 +142,13 @@ class Postgresql:
             connection.exec_driver_sql(self._writes[name], self._turned(name, rows))
 
     def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
-        """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key) within the spans."""
+        """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key, failures) in the spans."""
         given = tuple(map(list, zip(*spans, strict=True)))
         return _rows(connection, _SPANS, given), _rows(connection, _SPAN_USERS, given)
+
+    def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
+        """Return (key, day, regulars, came, tried) within the spans."""
+        return _rows(connection, _DAYS, tuple(map(list, zip(*spans, strict=True))))
 
     def _turned(self, name: str, rows: Sequence[Row]) -> dict[str, list[Any]]:
         """Return rows as one list a column: the statement reads the same for any number of them."""

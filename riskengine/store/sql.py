@@ -13,7 +13,16 @@ from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.store import schema
-from riskengine.store.contract import AccessKeyRow, Cell, CellKey, EventRow, HistoryRow, ReportRow
+from riskengine.store.contract import (
+    AccessKeyRow,
+    Cell,
+    CellKey,
+    DayCell,
+    EventRow,
+    HistoryRow,
+    PolicyRow,
+    ReportRow,
+)
 from riskengine.store.database import Database, opened, translated
 from riskengine.store.schema import schema_status, upgrade
 from riskengine.store.statements import (
@@ -24,7 +33,7 @@ from riskengine.store.statements import (
     signed,
     unsigned,
 )
-from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTORIES, META, REPORTS, WORKERS
+from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTORIES, META, POLICIES, REPORTS, WORKERS
 
 __all__ = ["SqlStore", "SqlTransaction", "schema_status", "upgrade"]
 
@@ -74,12 +83,19 @@ class SqlTransaction:
         with translated():
             counts, users = self._database.cells(self._connection, wanted)
         users_of = defaultdict(list)
-        for kind, key, minute, user in users:
-            users_of[kind, key, minute].append(user)
+        for kind, key, minute, user, failures in users:
+            users_of[kind, key, minute].append((user, failures))
         return {
             CellKey(kind, unsigned(key), minute): Cell(attempts, failures, tuple(sorted(users_of[kind, key, minute])))
             for kind, key, minute, attempts, failures in counts
         }
+
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+        """Return all day cells within the spans (key, first day, last day), each worker's rows by themselves."""
+        if not spans:
+            return []
+        with translated():
+            return [DayCell(*row) for row in self._database.days(self._connection, sorted(spans))]
 
     def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
         """Return all of a user's retained events and reports, each in `user_seq` order."""
@@ -114,12 +130,18 @@ class SqlTransaction:
                 (key, kind, minute, worker, cell.attempts, cell.failures) for key, kind, minute, cell in counted
             ],
             "counter_users": [
-                (key, kind, minute, worker, user) for key, kind, minute, cell in counted for user in cell.users
+                (key, kind, minute, worker, *user) for key, kind, minute, cell in counted for user in cell.users
             ],
         }
         with translated():
             for name, values in rows.items():
                 self._database.write(self._connection, name, values)
+
+    def save_days(self, cells: Sequence[DayCell]) -> None:
+        """Take the bitmaps into the day cells, by OR."""
+        rows = [(*cell, self._worker) for cell in sorted(cells)]
+        with translated():
+            self._database.write(self._connection, "days", rows)
 
     def _events(self, name: str, keys: Collection[bytes] | Collection[int]) -> list[EventRow]:
         with translated():
@@ -187,6 +209,19 @@ class SqlStore:
         mark = update(ACCESS_KEYS).values(revoked_at=func.coalesce(ACCESS_KEYS.c.revoked_at, at))
         with self._writing() as connection:
             return connection.execute(mark.where(ACCESS_KEYS.c.id == key_id)).rowcount > 0
+
+    def add_policy(self, row: PolicyRow) -> PolicyRow:
+        """Store a change of the policy in force; return it with its id."""
+        values = {name: value for name, value in asdict(row).items() if name != "id"}
+        with self._writing() as connection:
+            made: int = connection.scalars(insert(POLICIES).values(values).returning(POLICIES.c.id)).one()
+        return replace(row, id=made)
+
+    def policies(self, most: int) -> list[PolicyRow]:
+        """Return the last changes of the policy in force, newest first."""
+        with self._reading() as connection:
+            found = connection.execute(select(POLICIES).order_by(POLICIES.c.id.desc()).limit(most))
+            return [PolicyRow(*row) for row in found]
 
     def meta(self, name: str) -> bytes | None:
         """Return a named value of the store itself."""

@@ -34,10 +34,16 @@ WHERE counters.key = json_extract(span.value, '$[1]') AND counters.kind = json_e
 AND counters.minute BETWEEN json_extract(span.value, '$[2]') AND json_extract(span.value, '$[3]')
 GROUP BY counters.key, counters.kind, counters.minute"""
 _SPAN_USERS = """\
-SELECT DISTINCT users.kind, users.key, users.minute, users.user_key
+SELECT users.kind, users.key, users.minute, users.user_key, sum(users.failures)
 FROM json_each(?) AS span CROSS JOIN counter_users AS users
 WHERE users.key = json_extract(span.value, '$[1]') AND users.kind = json_extract(span.value, '$[0]')
-AND users.minute BETWEEN json_extract(span.value, '$[2]') AND json_extract(span.value, '$[3]')"""
+AND users.minute BETWEEN json_extract(span.value, '$[2]') AND json_extract(span.value, '$[3]')
+GROUP BY users.key, users.kind, users.minute, users.user_key"""
+_DAYS = """\
+SELECT days.key, days.day, days.regulars, days.came, days.tried
+FROM json_each(?) AS span CROSS JOIN days
+WHERE days.key = json_extract(span.value, '$[0]')
+AND days.day BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')"""
 
 
 class Sqlite:
@@ -115,9 +121,13 @@ class Sqlite:
             connection.exec_driver_sql(self._writes[name], list(rows))
 
     def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
-        """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key) within the spans."""
+        """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key, failures) in the spans."""
         given = (json.dumps(spans),)
         return _rows(connection, _SPANS, given), _rows(connection, _SPAN_USERS, given)
+
+    def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
+        """Return (key, day, regulars, came, tried) within the spans."""
+        return _rows(connection, _DAYS, (json.dumps(spans),))
 
     def _begin(self, connection: Connection) -> None:
         """Begin; a writer asks again at odd moments, so that two who collide do not collide again."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, select
 
 from riskengine.store.contract import EventRow, HistoryRow, ReportRow
-from riskengine.store.tables import COUNTER_USERS, COUNTERS, EVENT_IDS, EVENTS, HISTORIES, REPORTS
+from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, REPORTS
 
 Row = tuple[Any, ...]
 
@@ -33,7 +33,7 @@ def inserts(begin: Callable[[Table], Any]) -> dict[str, Any]:
 
     `Any` because the two dialects' inserts know ON CONFLICT alike but share no class that does.
     """
-    histories, counters = begin(HISTORIES), begin(COUNTERS)
+    histories, counters, users, days = begin(HISTORIES), begin(COUNTERS), begin(COUNTER_USERS), begin(DAYS)
     replaced = ("realm", "seq", "record")
     added = ("attempts", "failures")
     return {
@@ -48,7 +48,14 @@ def inserts(begin: Callable[[Table], Any]) -> dict[str, Any]:
             index_elements=COUNTERS.primary_key.columns,
             set_={name: COUNTERS.c[name] + counters.excluded[name] for name in added},
         ),
-        "counter_users": begin(COUNTER_USERS).on_conflict_do_nothing(index_elements=COUNTER_USERS.primary_key.columns),
+        "counter_users": users.on_conflict_do_update(
+            index_elements=COUNTER_USERS.primary_key.columns,
+            set_={"failures": COUNTER_USERS.c.failures + users.excluded.failures},
+        ),
+        "days": days.on_conflict_do_update(
+            index_elements=DAYS.primary_key.columns,
+            set_={name: DAYS.c[name].bitwise_or(days.excluded[name]) for name in ("regulars", "came", "tried")},
+        ),
     }
 
 

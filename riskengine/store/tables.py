@@ -150,7 +150,22 @@ COUNTER_USERS = Table(
     Column("minute", BigInteger, nullable=False),
     Column("worker", BigInteger, nullable=False),
     Column("user_key", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False, server_default="1"),
     PrimaryKeyConstraint("key", "kind", "minute", "worker", "user_key"),
+    sqlite_with_rowid=False,
+)
+
+# Three bitmaps of users each, as signed numbers; the last bits of a key say what it is a key of.
+DAYS = Table(
+    "days",
+    METADATA,
+    Column("key", BigInteger, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("regulars", BigInteger, nullable=False),
+    Column("came", BigInteger, nullable=False),
+    Column("tried", BigInteger, nullable=False),
+    Column("worker", BigInteger, nullable=False),
+    PrimaryKeyConstraint("key", "day", "worker"),
     sqlite_with_rowid=False,
 )
 
@@ -172,6 +187,21 @@ ACCESS_KEYS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+)
+
+# The columns stand in the order of the row class.
+POLICIES = Table(
+    "policies",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("mode", String(16)),
+    Column("file", String(64), nullable=False),
 )
 
 AUDIT = Table(

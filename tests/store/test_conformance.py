@@ -1,5 +1,7 @@
 """What every store promises, held against memory, SQLite and PostgreSQL alike."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.store.contract import Cell, CellKey, EventRow, HistoryRow, ReportRow, Store
+from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, HistoryRow, PolicyRow, ReportRow, Store
 from tests.store.rows import ALICE, BOB, access_key, event, history, key, report
 
 BIG = 2**64 - 1
+FAR = 2**63 - 1  # the largest key of a day cell
+LOW, HIGH = -(2**63), 2**63 - 1  # a bitmap's first bit alone, and all the others
 
 
 def save(
@@ -37,6 +41,7 @@ def everything(store: Store) -> list[Any]:
             tx.items_of(BOB),
             tx.load_histories([ALICE, BOB]),
             tx.load_cells([("user", 1, 0, 10), ("address", BIG, 0, 10)]),
+            sorted(tx.load_days([(1, 0, 10), (FAR, 0, 10)])),
             sorted(tx.find_events([key(f"event {row}") for row in range(100)])),
         ]
 
@@ -86,24 +91,27 @@ def test_asking_for_nothing_gives_nothing(store: Store) -> None:
         assert tx.events_by_id([]) == {}
         assert tx.load_histories([]) == {}
         assert tx.load_cells([]) == {}
+        assert tx.load_days([]) == []
         tx.save([], [], {}, [], {})
+        tx.save_days([])
 
 
 def test_a_transaction_reads_what_it_wrote(store: Store) -> None:
     row = event(1)
     with store.transaction() as tx:
         tx.claim_ids([(row.event_key, row.id, row.fingerprint)])
-        tx.save([row], [report(1)], {1: "step_up_passed"}, [history()], {CellKey("user", 1, 5): Cell(1, 0, (7,))})
+        tx.save([row], [report(1)], {1: "step_up_passed"}, [history()], {CellKey("user", 1, 5): Cell(1, 1, ((7, 1),))})
 
         assert tx.find_events([row.event_key])[row.event_key].state == "step_up_passed"
         assert len(tx.reports_on(1)) == 1
         assert tx.load_histories([ALICE]) == {ALICE: history()}
-        assert tx.load_cells([("user", 1, 5, 5)]) == {CellKey("user", 1, 5): Cell(1, 0, (7,))}
+        assert tx.load_cells([("user", 1, 5, 5)]) == {CellKey("user", 1, 5): Cell(1, 1, ((7, 1),))}
 
 
 def test_an_exception_rolls_everything_back(store: Store) -> None:
-    cells = {CellKey("user", 1, 5): Cell(2, 1, (7, 8)), CellKey("address", BIG, 5): Cell(1, 1, ())}
+    cells = {CellKey("user", 1, 5): Cell(2, 2, ((7, 1), (8, 1))), CellKey("address", BIG, 5): Cell(1, 1, ())}
     save(store, (event(1),), (report(1),), {1: "step_up_passed"}, (history(),), cells)
+    save_days(store, DayCell(1, 5, 1, 2, 4))
     before = everything(store)
 
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012 (what comes before the error)
@@ -113,8 +121,9 @@ def test_an_exception_rolls_everything_back(store: Store) -> None:
             [report(1, 4), report(3, 2, BOB)],
             {1: "confirmed_compromised", 2: "dismissed"},
             [history(seq=9, record=b"other"), history(BOB)],
-            {CellKey("user", 1, 5): Cell(5, 5, (8, 9)), CellKey("user", 1, 6): Cell(1, 1, (1,))},
+            {CellKey("user", 1, 5): Cell(5, 5, ((8, 4), (9, 1))), CellKey("user", 1, 6): Cell(1, 1, ((1, 1),))},
         )
+        tx.save_days([DayCell(1, 5, 8, 8, 8), DayCell(1, 6, 1, 1, 1)])
         raise ZeroDivisionError
 
     assert everything(store) == before
@@ -212,30 +221,31 @@ def test_a_history_is_replaced(store: Store) -> None:
 
 def test_counts_are_added_up_and_users_joined(store: Store) -> None:
     at = CellKey("address", BIG, 5)
-    save(store, cells={at: Cell(3, 1, (2, 4_294_967_295))})
-    save(store, cells={at: Cell(1, 1, (1, 2)), CellKey("prefix", BIG, 5): Cell(9, 0, ())})
+    save(store, cells={at: Cell(3, 3, ((2, 1), (4_294_967_295, 2)))})
+    save(store, cells={at: Cell(3, 2, ((1, 1), (2, 1))), CellKey("prefix", BIG, 5): Cell(9, 0, ())})
 
     with store.transaction() as tx:
-        assert tx.load_cells([("address", BIG, 5, 5)]) == {at: Cell(4, 2, (1, 2, 4_294_967_295))}
+        assert tx.load_cells([("address", BIG, 5, 5)]) == {at: Cell(6, 5, ((1, 1), (2, 2), (4_294_967_295, 2)))}
 
 
 def test_a_span_holds_both_its_ends_and_nothing_beside(store: Store) -> None:
-    cells = {CellKey(kind, 7, minute): Cell(1, 0, (minute,)) for kind in ("user", "address") for minute in range(9)}
+    kinds = ("user", "address")
+    cells = {CellKey(kind, 7, minute): Cell(1, 1, ((minute, 1),)) for kind in kinds for minute in range(9)}
     save(store, cells=cells | {CellKey("user", 8, 4): Cell(1, 0, ())})
 
     with store.transaction() as tx:
         found = tx.load_cells([("user", 7, 3, 5)])
 
-    assert found == {CellKey("user", 7, minute): Cell(1, 0, (minute,)) for minute in (3, 4, 5)}
+    assert found == {CellKey("user", 7, minute): Cell(1, 1, ((minute, 1),)) for minute in (3, 4, 5)}
 
 
 def test_overlapping_spans_count_nothing_twice(store: Store) -> None:
-    save(store, cells={CellKey("user", 7, minute): Cell(1, 1, (3,)) for minute in range(20)})
+    save(store, cells={CellKey("user", 7, minute): Cell(1, 1, ((3, 1),)) for minute in range(20)})
 
     with store.transaction() as tx:
         found = tx.load_cells([("user", 7, 0, 9), ("user", 7, 5, 12), ("user", 7, 5, 6), ("user", 7, 15, 15)])
 
-    assert found == {CellKey("user", 7, minute): Cell(1, 1, (3,)) for minute in (*range(13), 15)}
+    assert found == {CellKey("user", 7, minute): Cell(1, 1, ((3, 1),)) for minute in (*range(13), 15)}
 
 
 def test_more_keys_than_a_statement_may_hold_are_all_looked_up(store: Store) -> None:
@@ -251,6 +261,30 @@ def test_more_keys_than_a_statement_may_hold_are_all_looked_up(store: Store) -> 
         assert len(tx.items_of(ALICE)[0]) == 2500
     assert [row.id for row in store.events()] == list(range(1, 2501))
     assert store.counts() == {"events": 2500, "reports": 0, "users": 2500}
+
+
+def save_days(store: Store, *cells: DayCell) -> None:
+    with store.transaction() as tx:
+        tx.save_days(cells)
+
+
+def test_bitmaps_of_a_day_are_joined(store: Store) -> None:
+    save_days(store, DayCell(FAR, 5, LOW, 1, 0), DayCell(FAR, 6, 0, 0, 9), DayCell(1, 5, 7, 7, 7))
+    save_days(store, DayCell(FAR, 5, HIGH, 6, 0))
+
+    with store.transaction() as tx:
+        assert sorted(tx.load_days([(FAR, 0, 10)])) == [DayCell(FAR, 5, -1, 7, 0), DayCell(FAR, 6, 0, 0, 9)]
+        tx.save_days([DayCell(FAR, 5, 0, 8, 0)])
+        assert tx.load_days([(FAR, 5, 5)]) == [DayCell(FAR, 5, -1, 15, 0)]
+
+
+def test_a_span_of_days_holds_both_its_ends_and_nothing_beside(store: Store) -> None:
+    save_days(store, *(DayCell(key, day, day, 1, 0) for key in (7, 8, 9) for day in range(-1, 9)))
+
+    with store.transaction() as tx:
+        found = tx.load_days([(7, 3, 5), (8, -1, -1), (6, 0, 9)])
+
+    assert sorted(found) == [DayCell(7, day, day, 1, 0) for day in (3, 4, 5)] + [DayCell(8, -1, -1, 1, 0)]
 
 
 def test_access_keys_are_kept_oldest_first(store: Store) -> None:
@@ -283,6 +317,25 @@ def test_a_revoked_access_key_is_still_found_and_keeps_its_first_date(store: Sto
 
 def test_revoking_an_access_key_that_is_not_there_says_so(store: Store) -> None:
     assert not store.revoke_access_key("none", 150)
+
+
+def test_changes_of_the_policy_are_kept_newest_first(store: Store) -> None:
+    rows = [
+        PolicyRow(0, 5 + number, "cli:ops", "file", f"v{number}", "mine", "text é\n" * 3000, mode, "v0")
+        for number, mode in enumerate((None, "observe", None))
+    ]
+
+    stored = [store.add_policy(row) for row in rows]
+
+    assert [replace(row, id=0) for row in stored] == rows
+    assert store.policies(9) == stored[::-1]
+    assert store.policies(2) == stored[:0:-1]
+    assert stored[0].id < stored[1].id < stored[2].id
+    assert store.is_empty()
+
+
+def test_a_new_store_has_no_policy_of_its_own(store: Store) -> None:
+    assert store.policies(1) == []
 
 
 def test_a_named_value_is_replaced(store: Store) -> None:
@@ -321,9 +374,10 @@ def test_a_closed_store_refuses_everything(store: Store) -> None:
         pass
 
 
+_FAILURES = st.dictionaries(st.integers(0, 2**32 - 1), st.integers(1, 5), max_size=3)
 _CELLS = st.dictionaries(
     st.builds(CellKey, st.sampled_from(["user", "address"]), st.sampled_from([0, 1, BIG]), st.integers(0, 6)),
-    st.builds(Cell, st.integers(0, 3), st.integers(0, 3), st.sets(st.integers(0, 2**32 - 1), max_size=3).map(tuple)),
+    st.builds(Cell, st.integers(0, 3), st.integers(0, 3), _FAILURES.map(lambda users: tuple(users.items()))),
     max_size=6,
 )
 
@@ -344,8 +398,8 @@ def test_any_counts_load_as_their_sum(store: Store, batches: list[dict[CellKey, 
         save(store, cells=batch)
         for at, cell in batch.items():
             had = model.get(at, Cell(0, 0, ()))
-            users = tuple(sorted({*had.users, *cell.users}))
-            model[at] = Cell(had.attempts + cell.attempts, had.failures + cell.failures, users)
+            users = sorted((Counter(dict(had.users)) + Counter(dict(cell.users))).items())
+            model[at] = Cell(had.attempts + cell.attempts, had.failures + cell.failures, tuple(users))
 
     with store.transaction() as tx:
         first, last = span

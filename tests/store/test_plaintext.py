@@ -50,7 +50,7 @@ def save(store: SqlStore, seal: Seal) -> None:
             [report(1, user=row.user_ref, detail=seal.seal(sealed, "default", "report", 1))],
             {1: "step_up_passed"},
             [HistoryRow(row.user_ref, "default", 1, seal.seal(sealed, "default", "history", row.user_ref))],
-            {cell: Cell(1, 0, (seal.key32("default", "user", PERSONAL["user"]),))},
+            {cell: Cell(1, 1, ((seal.key32("default", "user", PERSONAL["user"]), 1),))},
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from riskengine.errors import SettingsError, StoreUnavailable
-from riskengine.store.contract import Cell, CellKey
+from riskengine.store.contract import Cell, CellKey, DayCell
 from riskengine.store.sql import SqlStore, upgrade
 from tests.conftest import PostgresServer
 from tests.store.rows import ALICE, BOB, event, history, key
@@ -31,13 +31,26 @@ def save_cell(store: SqlStore, cell: Cell) -> None:
 def test_two_workers_add_up(store_url: str) -> None:
     one, other = SqlStore(store_url), SqlStore(store_url)
 
-    save_cell(one, Cell(3, 1, (7, 8)))
-    save_cell(other, Cell(2, 2, (8, 9)))
-    save_cell(one, Cell(1, 0, (7,)))
+    save_cell(one, Cell(3, 3, ((7, 1), (8, 2))))
+    save_cell(other, Cell(2, 2, ((8, 1), (9, 1))))
+    save_cell(one, Cell(1, 1, ((7, 1),)))
 
     for store in (one, other):
         with store.transaction() as tx:
-            assert tx.load_cells([("address", AT.key, 5, 5)]) == {AT: Cell(6, 3, (7, 8, 9))}
+            assert tx.load_cells([("address", AT.key, 5, 5)]) == {AT: Cell(6, 6, ((7, 2), (8, 3), (9, 1)))}
+    one.close()
+    other.close()
+
+
+def test_days_of_two_workers_stand_beside_each_other(store_url: str) -> None:
+    one, other = SqlStore(store_url), SqlStore(store_url)
+    cells = [DayCell(7, 3, 1, 2, 4), DayCell(7, 3, 8, 0, 0)]
+    for store, cell in zip((one, other), cells, strict=True):
+        with store.transaction() as tx:
+            tx.save_days([cell])
+
+    with one.transaction() as tx:
+        assert sorted(tx.load_days([(7, 0, 9)])) == cells
     one.close()
     other.close()
 
@@ -210,7 +223,7 @@ def test_two_writers_on_sqlite_lose_nothing(sqlite_url: str) -> None:
                     tx.claim_ids([(row.event_key, row.id, row.fingerprint)])
                     stored = tx.load_histories([ALICE]).get(ALICE)
                     seq = 1 if stored is None else stored.seq + 1
-                    tx.save([row], [], {}, [history(ALICE, seq)], {AT: Cell(1, 0, (worker,))})
+                    tx.save([row], [], {}, [history(ALICE, seq)], {AT: Cell(1, 1, ((worker, 1),))})
         except StoreUnavailable as error:
             failures.append(error)
         store.close()
@@ -225,7 +238,8 @@ def test_two_writers_on_sqlite_lose_nothing(sqlite_url: str) -> None:
     store = SqlStore(sqlite_url)
     with store.transaction() as tx:
         assert tx.load_histories([ALICE])[ALICE].seq == rounds * at_once
-        assert tx.load_cells([("address", AT.key, 5, 5)]) == {AT: Cell(rounds * at_once, 0, (0, 1))}
+        every = rounds * at_once
+        assert tx.load_cells([("address", AT.key, 5, 5)]) == {AT: Cell(every, every, ((0, rounds), (1, rounds)))}
     assert store.counts()["events"] == rounds * at_once
     store.close()
 

@@ -1,0 +1,187 @@
+"""`riskengine evaluate`: how a policy would have served a log whose truth is known."""
+
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from riskengine.app import open_locator, read_policy
+from riskengine.cli.replay import FINISHED_WITH_REJECTS, ignore, open_log, progress_bar
+from riskengine.cli.shell import Shell
+from riskengine.errors import Fault, InvalidInput, SettingsError
+from riskengine.evaluate import evaluation
+from riskengine.evaluate.labels import Label, read_labels
+from riskengine.evaluate.page import page
+from riskengine.evaluate.sample import Sample, draw
+from riskengine.evaluate.section import Provenance
+from riskengine.evaluate.terminal import text_lines
+from riskengine.policy.policy import Policy
+from riskengine.readers.lines import STDIN
+from riskengine.readers.read import AUTO, FORMATS
+from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+
+# Options that say how the figures are shown, not what they are.
+_OUTPUTS = ("report", "json_", "quiet")
+
+
+class BaseRate(click.ParamType[Fraction]):
+    """The share of attacks among all logins, as 1/10000 or 0.0001: above 0, below 1."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Fraction:
+        try:
+            rate = Fraction(str(value).replace(",", ""))
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate < 1:
+            self.fail(f"{value} is no share between 0 and 1, as 1/10000", param, context)
+        return rate
+
+
+@click.command(
+    name="evaluate",
+    short_help="What a policy is worth over a log whose truth is known.",
+    epilog="""\b
+Examples:
+  riskengine evaluate events.ndjson --labels labels.csv --warm-up 21
+  riskengine evaluate events.ndjson --labels labels.csv --policy stricter.toml --report stricter.html
+  riskengine evaluate auth.log --year 2026 --labels labels.ndjson --json
+""",
+)
+@click.argument("logs", nargs=-1, required=True, metavar="LOG…")
+@click.option(
+    "--labels",
+    required=True,
+    metavar="FILE",
+    help="CSV (event_id,label) or NDJSON: legitimate, attack, or the name of a kind of attack.",
+)
+@click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="Decide by this policy.")
+@click.option("--warm-up", type=click.IntRange(0), default=0, metavar="DAYS", help="Learn so long before measuring.")
+@click.option(
+    "--base-rate",
+    "base_rates",
+    type=BaseRate(),
+    multiple=True,
+    metavar="SHARE",
+    help="Attacks among all logins, for the precision; may be repeated (default 1/1000, 1/10000, 1/90000).",
+)
+@click.option("--json", "json_", is_flag=True, help="Write the figures as JSON instead of tables.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a page with plots, too.")
+@click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
+@click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
+@click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    logs: tuple[str, ...],
+    labels: str,
+    format_: str,
+    policy: Path | None,
+    warm_up: int,
+    base_rates: tuple[Fraction, ...],
+    json_: bool,
+    report: Path | None,
+    year: int | None,
+    tz: str | None,
+    quiet: bool,
+) -> int:
+    """Decide every login of the logs as replay does, and hold the decisions against what is known of each.
+
+    Labels name events by the ids that the log has or that replay writes. Events without a label teach but are not
+    measured, and no more are failures: nobody got past the password. Exit code 3: some lines of a log were rejected.
+    """
+    _refuse(logs, labels, policy, report)
+    shell: Shell = context.obj
+    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    judge, known, summary = read_policy(settings), _labels(labels), Summary()
+    with ExitStack() as stack:
+        engine = memory_engine(open_locator(settings), judge)
+        log = open_log(logs, format_, year, tz)
+        lines = gather(log, ignore, summary)
+        summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
+        progress = progress_bar(stack, len(lines), quiet)
+        sample = draw(lines, decide(in_time_order(lines), engine, summary, ignore, progress), known, warm_up)
+    if len(sample.unmatched_lines) == len(known):
+        raise InvalidInput([Fault(_shown(labels), "labels no event of the log; `riskengine replay` writes their ids")])
+    about = _provenance(context, sample, judge)
+    found = evaluation.evaluate(sample, len(known), base_rates or evaluation.BASE_RATES)
+    if not quiet:
+        click.echo("\n".join(summary.lines()), err=True)
+    click.echo(_json(about, found) if json_ else "\n".join(text_lines(about, found)))
+    if report is not None:
+        _write(report, page(about, found))
+    return FINISHED_WITH_REJECTS if summary.rejected else 0
+
+
+def _refuse(logs: Sequence[str], labels: str, policy: Path | None, report: Path | None) -> None:
+    """Refuse, before anything long begins, what cannot come to a good end."""
+    if [*logs, labels].count(STDIN) > 1:
+        raise SettingsError("Only one of the logs and the labels can be standard input.")
+    if report is None:
+        return
+    read = [Path(path) for path in (*logs, labels) if path != STDIN]
+    if report.resolve() in [path.resolve() for path in (*read, *([policy] if policy else []))]:
+        raise SettingsError("--report must be a file of its own, not one that is read.")
+    if report.is_dir() or not report.absolute().parent.is_dir():
+        raise SettingsError(f"--report {_shown(report)} cannot be written: no such folder, or a folder itself.")
+
+
+def _labels(path: str) -> dict[str, Label]:
+    try:
+        return read_labels(path)
+    except OSError as error:
+        raise SettingsError(f"--labels {_shown(path)} cannot be read: {error.strerror}.") from error
+
+
+def _write(report: Path, text: str) -> None:
+    try:
+        report.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SettingsError(f"--report {_shown(report)} cannot be written: {error.strerror}.") from error
+
+
+def _provenance(context: click.Context, sample: Sample, policy: Policy) -> Provenance:
+    given, data = context.params, sample.data or {}
+    return Provenance(
+        logs=[_shown(log) for log in given["logs"]],
+        labels=_shown(given["labels"]),
+        policy=policy.name,
+        policy_version=policy.version,
+        mode=policy.mode,
+        data=data.get("source"),
+        data_date=data.get("date"),
+        warm_up_days=given["warm_up"],
+        command=_command(context),
+    )
+
+
+def _command(context: click.Context) -> str:
+    """Return the command that gives these figures again."""
+    words = ["riskengine", "evaluate", *map(_shown, context.params["logs"])]
+    for option in context.command.params:
+        name = option.name or ""
+        told = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if told and name not in ("logs", *_OUTPUTS):
+            value = context.params[name]
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [option.opts[0], _shown(one) if isinstance(one, Path) else str(one)]
+    return shlex.join(words)
+
+
+def _json(about: Provenance, found: evaluation.Evaluation) -> str:
+    """Return everything as JSON: `provenance`, and the fields of an Evaluation."""
+    body = {"provenance": about, **{name: getattr(found, name) for name in found.__slots__}}
+    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
+
+
+def _shown(path: str | Path) -> str:
+    """Return a path as text, even where its bytes are none."""
+    return str(click.format_filename(path))
