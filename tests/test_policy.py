@@ -43,10 +43,10 @@ def test_the_version_is_that_of_the_content() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        pytest.param("\nstep_up = ", "\nstep_up = 400.0  # ", "line {step_up}: thresholds.step_up must lie", id="bounds"),
+        pytest.param("\nstep_up = ", "\nstep_up = 400#", "line {step_up}: thresholds.step_up must lie", id="bounds"),
         pytest.param("\nstep_up = ", "\nstep_up = nan  # ", "line {step_up}: thresholds.step_up must lie", id="nan"),
         pytest.param("\nstep_up = ", "\nstep_up = true  # ", "line {step_up}: thresholds.step_up must be", id="type"),
-        pytest.param("\nstep_up = ", "\n# step_up = ", "line {[thresholds}: thresholds.step_up is missing", id="missing"),
+        pytest.param("\nstep_up = ", "\n# step_up = ", "line {[thresholds}: thresholds.step_up is missing", id="gone"),
         pytest.param("medium = 20.0", "medium = 90.0", "line {medium}: thresholds.medium must not", id="order"),
         pytest.param("new_place =", "new_plaice =", "line {new_place}: weights.new_plaice is not known", id="unknown"),
         pytest.param("half = 0.5", "half = 0", "line {half}: familiarity.half must lie between more than 0", id="zero"),

@@ -123,8 +123,7 @@ def _impossible(
     reach = reach_km(hours, rules.speed_kmh, rules.ground_kmh, rules.ground_km, rules.airport_hours, rules.slack_km)
     found = impossibility(distance, radius, own, reach)
     beyond = distance - R99_PER_R67 * (radius + own) > rules.fastest_kmh * hours
-    found = np.where(beyond, np.maximum(found, SURE_BEYOND), found)
-    return np.where(found < rules.sure, found * 0.0, found)
+    return np.where(beyond, np.maximum(found, SURE_BEYOND), np.where(found < rules.sure, found * 0.0, found))
 
 
 def _rough(items: Batch, others: np.ndarray, radius: np.ndarray, own: np.ndarray) -> np.ndarray:

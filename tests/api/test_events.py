@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from riskengine.audit import audit_row
+from riskengine.explain import explain
 from tests.api.conftest import NEW_YORK, TOKYO, Service
 
 Ago = Callable[[float], str]
@@ -31,6 +32,13 @@ def test_an_event_is_read_as_it_was_stored_with_its_reports(service: Service, us
     assert found.json()["event"]["user_id"] == user
     assert found.json()["answer"]["decision"] == "step_up"
     assert [report["result"] for report in found.json()["reports"]] == ["step_up_failed"]
+
+
+def test_an_event_is_read_with_what_would_have_changed_its_decision(service: Service, user: str, ago: Ago) -> None:
+    found = service.get(f"/events/{stepped_up(service, user, ago)}").json()
+
+    assert found["explanation"] == explain(found["answer"])
+    assert "from which a second factor is asked for" in found["explanation"][0]
 
 
 @pytest.mark.parametrize("event_id", ["never-seen", "with%20blank", "%00", "%ED%A0%80", "a" * 200])
