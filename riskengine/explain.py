@@ -51,7 +51,7 @@ def _allowed(
     taken = sum(float(one["points"]) for one in vouched)
     if taken:
         names = " and ".join(one["by"] for one in vouched)
-        verdict = "asked for a second factor" if score + taken >= limit else "still been allowed"
+        verdict = "asked for a second factor" if round(score + taken, 1) >= limit else "still been allowed"
         found.append(
             f"The trusted {names} took back {taken:.1f} points; without that the score of {score + taken:.1f} "
             f"would have {verdict}."
@@ -61,7 +61,7 @@ def _allowed(
 
 def _enough(score: float, limit: float, scored: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return which single reasons were needed, or else how many of the strongest."""
-    single = [reason for reason in scored if score - reason["points"] < limit]
+    single = [reason for reason in scored if round(score - reason["points"], 1) < limit]
     if single:
         return [
             f"Without {one['code']} ({one['points']:g} points) it would have been allowed, at "
@@ -70,7 +70,7 @@ def _enough(score: float, limit: float, scored: Sequence[Mapping[str, Any]]) -> 
         ]
     left, taken = score, []
     for reason in scored:
-        left -= reason["points"]
+        left = round(left - reason["points"], 1)
         taken.append(reason["code"])
         if left < limit:
             break

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from riskengine.network import EXPOSED, KINDS
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -74,7 +76,7 @@ def _travel(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     legs = f"{_name(start)} to {_name(end)}, {km:,.0f} km"
     legs = legs[0].upper() + legs[1:]
     speed = journey.get("min_speed_kmh")
-    if not seconds:
+    if seconds < 1:
         sentence = f"{legs} in the same second, which nobody can be"
     elif speed is None:
         sentence = f"{legs} in {spell_time(seconds)}"
@@ -159,10 +161,13 @@ def _kind(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     return (f"{sentence}: {why}" if why else sentence), {"kind": kind, "evidence": why}
 
 
+_SHARED = frozenset(KINDS[code] for code in range(len(KINDS)) if EXPOSED[code])
+
+
 def _resource(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     what = evidence.resource or evidence.action
-    if evidence.kind in _KINDS or evidence.claimed in _KINDS:
-        kind = evidence.kind if evidence.kind in _KINDS else evidence.claimed
+    if evidence.kind in _SHARED or evidence.claimed in _SHARED:
+        kind = evidence.kind if evidence.kind in _SHARED else evidence.claimed
         where = {
             "public_wifi": "an open or public Wi-Fi",
             "inflight": "an aircraft's cabin network",
@@ -175,13 +180,15 @@ def _resource(evidence: Evidence) -> tuple[str, dict[str, Any]]:
 def _failures(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     minutes = spell_time(evidence.window_minutes * 60)
     count = evidence.user_failures
-    return f"{count} failed attempts on this user in the last {minutes}", {"failures": count}
+    facts = {"failures": count, "minutes": evidence.window_minutes}
+    return f"{count} failed attempts on this user in the last {minutes}", facts
 
 
 def _address(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     minutes = spell_time(evidence.window_minutes * 60)
     failures, attempts = evidence.address_failures, evidence.address_attempts
     found = {"failures": failures, "attempts": attempts, "prefix_failures": evidence.prefix_failures}
+    found["minutes"] = evidence.window_minutes
     if evidence.prefix_failures > failures * 2:
         return f"{evidence.prefix_failures} failed attempts from this part of the network in {minutes}", found
     return f"{failures} of {attempts} attempts from this address failed in the last {minutes}", found
@@ -190,7 +197,7 @@ def _address(evidence: Evidence) -> tuple[str, dict[str, Any]]:
 def _spray(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     minutes = spell_time(evidence.window_minutes * 60)
     count, wider = evidence.address_users, evidence.prefix_users
-    facts = {"users": count, "prefix_users": wider}
+    facts = {"users": count, "prefix_users": wider, "minutes": evidence.window_minutes}
     if wider > count * 2:
         return f"{wider} different users were tried in vain from this part of the network in the last {minutes}", facts
     return f"{count} different users were tried in vain from this address in the last {minutes}", facts

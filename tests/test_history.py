@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from riskengine.batch import Batch, Decision, Located, Role, country_code, empty
 from riskengine.event import DAY_MS, OUTCOMES, REPORT_RESULTS
 from riskengine.history.learn import PASS_MS, WAIT_MS, fold, learn, settle
-from riskengine.history.record import RECORD, Records, Status, blank, look, pack, place_key, place_of, unpack
+from riskengine.history.record import (
+    HABITS,
+    RECORD,
+    Records,
+    Status,
+    blank,
+    look,
+    pack,
+    place_key,
+    place_of,
+    unpack,
+)
 from riskengine.history.stays import NO_TIME, neighbours
 from riskengine.network import Kind
 
@@ -327,3 +338,31 @@ def test_many_users_at_once_learn_as_each_alone(items: Batch) -> None:
         learn(alone, items[index : index + 1], look(alone, items[index : index + 1]))
 
     assert all(record == alone[0] for record in together)
+
+
+def test_a_neighbour_does_not_make_a_user_look_changeable_in_an_afternoon() -> None:
+    home = [login(day, mfa=1) for day in range(5)]
+    strangers = [login(5 + minute / 1440, device=1000 + minute) for minute in range(20)]
+    device = HABITS.index("device")
+
+    assert after(*home, *strangers)["news"][0, device] - after(*home)["news"][0, device] == 1
+
+
+def test_what_nothing_vouches_for_is_no_habit() -> None:
+    home = [login(day, mfa=1, agent=21) for day in range(5)]
+    alone = [login(6, TOKYO, device=77, prefix=7, asn=4713, agent=21, country=1) for _ in range(4)]
+    before, then = after(*home), after(*home, *alone)
+
+    assert [then[name][0] for name in ("learned", "days", "last_day")] == [
+        before[name][0] for name in ("learned", "days", "last_day")
+    ]
+    assert then["agent"]["count"].max() == before["agent"]["count"].max()
+
+
+def test_counts_that_fade_do_not_wrap() -> None:
+    record = after(*[login(day, mfa=1) for day in range(3)])
+    record["agent"]["count"][0, 0], record["shown"][:] = 65535, 255
+    item = login(9)
+    learn(record, item, look(record, item))
+
+    assert record["agent"]["count"][0, 0] > 30_000

@@ -16,6 +16,7 @@ from riskengine.batch import Batch, Decision, Role
 from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
 from riskengine.history.habits import take as take_habits
 from riskengine.history.record import (
+    AGED,
     ATTRIBUTES,
     HABITS,
     SENDABLE,
@@ -38,7 +39,6 @@ PASS_MS = 30 * 60_000  # a pass that comes later than this does not belong to th
 SLACK_MS = 5 * 60_000  # two clocks of one organisation may differ by so much
 RIPE_DAYS = 3  # days beside a trusted attribute after which provisional knowledge is trusted …
 RIPE_SPAN = 7  # … that lie at least this many days apart
-AGED = 256  # showings of an attribute from which on the older ones fade
 _SUCCESS = OUTCOMES.index("success")
 # Logins a person makes; a refreshed token or a reset password says nothing of how they usually come.
 _TEACHING = np.array([name in ("login", "access") for name in ACTIONS])
@@ -208,7 +208,8 @@ def _show(records: Records, items: Batch, seen: Seen, taught: np.ndarray, proof:
     given = np.where(first, Status.FOUNDING, taught)
     day = day_of(items["event_time"])
     teaches = taught > 0
-    _count_habits(records, items, seen, teaches & (beside | first))
+    vouched = teaches & (beside | first)
+    _count_habits(records, items, seen, vouched, proof)
     for name in ATTRIBUTES:
         shows = teaches & (seen.keys[name] > 0)
         if name == "country":
@@ -220,22 +221,24 @@ def _show(records: Records, items: Batch, seen: Seen, taught: np.ndarray, proof:
         if name == "network":
             records["churn"] = np.where(records[name]["key"] == before, records["churn"], 0)
     _hop(records, items, teaches, taught, beside)
-    new_day = teaches & (day > records["last_day"])
+    new_day = vouched & (day > records["last_day"])
     records["days"] += new_day
     records["last_day"] = np.where(new_day, day, records["last_day"])
     earliest = np.minimum(np.where(records["first_day"] > 0, records["first_day"], day), day)
-    records["first_day"] = np.where(teaches, earliest, records["first_day"])
-    records["learned"] += teaches
+    records["first_day"] = np.where(vouched, earliest, records["first_day"])
+    records["learned"] += vouched
     here = match_place(records["place"], seen.keys["place"])
     place = np.where(here, records["place"]["status"], 0).max(axis=1)
     stay(records["stays"], items, teaches, np.maximum(place, Status.PROVISIONAL))
 
 
-def _count_habits(records: Records, items: Batch, seen: Seen, counts: np.ndarray) -> None:
+def _count_habits(records: Records, items: Batch, seen: Seen, counts: np.ndarray, proof: np.ndarray) -> None:
     """Count, in place, how often each attribute was shown and was new, over logins that something vouches for.
 
-    From AGED showings on both are halved, with the counts of single values, so that what was long ago fades.
+    What nobody proved is news once a day: whoever shares the user's network must not make them look changeable in an
+    afternoon. From AGED showings on both are halved, with the counts of single values, so that what was long ago fades.
     """
+    day = day_of(items["event_time"])
     take_habits(records, items, counts)
     hidden = ANONYMISING[items["kind"]]
     for at, name in enumerate(HABITS):
@@ -246,13 +249,15 @@ def _count_habits(records: Records, items: Batch, seen: Seen, counts: np.ndarray
             if name not in SENDABLE:
                 shows &= ~hidden  # what a tunnel's exits are says nothing of where the user goes
             news = shows & ~seen.slots[name].any(axis=1) & (records["learned"] > 0)
+            news &= proof | (day != records["news_day"][:, at])
+            records["news_day"][:, at] = np.where(news, day, records["news_day"][:, at])
         shown, new = records["shown"][:, at] + shows, records["news"][:, at] + news
         aged = shown >= AGED
         records["shown"][:, at] = np.where(aged, shown // 2, shown)
         records["news"][:, at] = np.where(aged, new // 2, new)
         if name != "masked" and aged.any():
             count = records[name]["count"]
-            records[name]["count"] = np.where(aged[:, None], (count + 1) // 2, count)
+            records[name]["count"] = np.where(aged[:, None], count - count // 2, count)
         if name == "network" and aged.any():
             records["churn"] = np.where(aged[:, None], records["churn"] // 2, records["churn"])
     churns = counts & (seen.keys["prefix"] > 0) & ~seen.slots["prefix"].any(axis=1)
@@ -274,8 +279,9 @@ def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside
     """Count one more showing in the slots found; provisional ones ripen by a day, or are trusted at once."""
     if not slots.any():
         return
-    later = slots & (day[:, None] > shown["last_day"])
-    shown["count"] = np.where(slots & (shown["count"] < 65535), shown["count"] + 1, shown["count"])
+    # What nothing vouches for is no habit and keeps nothing fresh; it may be the start of one.
+    later = slots & beside[:, None] & (day[:, None] > shown["last_day"])
+    shown["count"] = np.where(slots & beside[:, None] & (shown["count"] < 65535), shown["count"] + 1, shown["count"])
     shown["days"] = np.where(later, shown["days"] + 1, shown["days"])
     provisional = (shown["status"] > 0) & (shown["status"] < Status.TRUSTED)
     fresh = slots & provisional & beside[:, None] & (later | (shown["streak"] == 0))

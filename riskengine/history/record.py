@@ -83,6 +83,7 @@ CLAIMS = ("client_offset", "client_latitude", "rtt", "claimed_type")  # what a c
 BINS = 56  # of a week, three hours each
 PASSES = 2
 NO_OFFSET = -32768
+AGED = 256  # showings of an attribute from which on the older ones fade
 ROAMS, ROAMS_SHARE = 2, 0.1  # new prefixes of one operator, and of so many logins through it, that a line never has
 
 RECORD = np.dtype(
@@ -101,6 +102,7 @@ RECORD = np.dtype(
         ("first_day", "u2"),  # of a login that taught
         ("shown", "u2", len(HABITS)),  # logins beside something trusted that showed the attribute at all …
         ("news", "u2", len(HABITS)),  # … and at which it was new (of "masked": that came from behind a mask)
+        ("news_day", "u2", len(HABITS)),  # the last day on which there was any news
         ("churn", "u1", ROOM["network"]),  # beside each network: at how many logins through it the prefix was new
         ("hours", "u1", BINS),  # such logins by the hour of the user's own week
         ("zone", "i2"),  # minutes east of UTC where the user mostly is; NO_OFFSET unknown
@@ -113,8 +115,8 @@ RECORD = np.dtype(
 # What schema 2 added to schema 1.
 _ADDED_2 = frozenset(
     (
-        *("operator", "six", "origin", "first_day", "shown", "news", "churn", "hours", "zone", "claims", "claims_of"),
-        *("hops", "passes"),
+        *("operator", "six", "origin", "first_day", "shown", "news", "news_day", "churn", "hours", "zone", "claims"),
+        *("claims_of", "hops", "passes"),
     )
 )
 _RECORD_1 = layout_before(RECORD, _ADDED_2)
@@ -145,6 +147,8 @@ def unpack(stored: Sequence[bytes | None]) -> Records:
         if data[0] == 1 and len(data) == _RECORD_1.itemsize:
             renew(np.frombuffer(data, _RECORD_1), records[index : index + 1])
             records["schema"][index] = SCHEMA
+            # It did not count how often an attribute was shown; that is as often as it learned, more or less.
+            records["shown"][index] = min(int(records["learned"][index]), AGED - 1)
         elif data[0] == SCHEMA and len(data) == RECORD.itemsize:
             records[index] = np.frombuffer(data, RECORD)[0]
         else:

@@ -74,6 +74,7 @@ class Familiarity:
     half: float
     logins: float
     implied_share: float
+    operator_share: float
     forget_days: int
     ignored_days: int
 

@@ -13,7 +13,8 @@ from riskengine.policy.source import Network
 # Bounds of numbers by what their name ends in or is; first match wins.
 _SHARES = frozenset(
     {
-        *("certain", "sure", "wide_share", "habitual_share", "implied_share", "usual_share", "failure_share"),
+        *("certain", "sure", "wide_share", "habitual_share", "implied_share",
+        "operator_share", "usual_share", "failure_share"),
         *("bad_failure_share", "absent", "chance", "risk", "gross_error"),
     }
 )
@@ -129,8 +130,11 @@ class Reader:
         most = 1.0 if name in _SHARES or ".signals." in path else _MOST.get(name, 1e6)
         if path.startswith(("weights.", "thresholds.", "groups.")) or name.startswith("score"):
             most = 100.0
-        if not 0 <= value <= most or (name in _POSITIVE and value == 0):
-            least = "more than 0" if name in _POSITIVE else "0"
+        if path.startswith("chance."):
+            most = 1.0
+        positive = name in _POSITIVE or path.startswith(("chance.", "novelty.")) or name == "ignored_days"
+        if not 0 <= value <= most or (positive and value == 0):
+            least = "more than 0" if positive else "0"
             raise self.wrong(path, f"must lie between {least} and {most:g}")
         return hint(value)
 

@@ -101,8 +101,8 @@ def familiarity(items: np.ndarray, records: Records, seen: Seen, policy: Policy)
     place = _place(items, seen, own["place"]) - relief["place"]
     # Around something new what is inside it is new as a matter of course.
     theirs = (seen.status["network"] == Status.TRUSTED) & ~_EVERYWHERE[items["kind"]]
-    country = np.where(theirs, country * policy.familiarity.implied_share, country)
-    place = np.where(theirs, place * policy.familiarity.implied_share, place)
+    country = np.where(theirs, country * policy.familiarity.operator_share, country)
+    place = np.where(theirs, place * policy.familiarity.operator_share, place)
     abroad = (country > 0) & ~theirs
     network = np.where(abroad, network * policy.familiarity.implied_share, network)
     elsewhere = abroad | (~np.isnan(network) & (network > 0) & (seen.status["network"] < Status.TRUSTED))

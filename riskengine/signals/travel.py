@@ -156,9 +156,9 @@ def _end_key(operator: np.ndarray, latitude: np.ndarray, longitude: np.ndarray) 
 
 
 def _remembered(records: Records, hop: np.ndarray, wide: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """Return which hops are trusted as the user's own; between two places known well not yet on the day of the first,
+    """Return which hops are trusted as the user's own; between two places known well not within a day of the first,
     which is no habit."""
     hops = records["hops"]
-    before = (hops["since"] < day[:, None])[:, None, :] | wide[:, :, None]
+    before = (hops["since"] + 1 < day[:, None].astype(np.int64))[:, None, :] | wide[:, :, None]
     held = (hops["status"] == Status.TRUSTED)[:, None, :] & before
     return ((hops["key"][:, None, :] == hop[:, :, None]) & held).any(axis=2) & (hop > 0)

@@ -39,7 +39,7 @@ class Target:
 NOT_ALLOWED, DENIED = "not allowed", "denied"
 IMPOSSIBLE, POSSIBLE = "impossible pairs flagged", "possible pairs flagged"
 TARGETS = (
-    # Missed so far, with 0.9 % over seeds 100-109: the tolerance keeps it from growing, and `make quality` says so.
+    # Missed so far, with 0.93 % over seeds 100-109: the tolerance keeps it from growing, and `make quality` says so.
     Target(NOT_ALLOWED, False, 0.004, 0.009),
     Target(DENIED, False, 0.0002, 0.0004),
     Target("naive", True, 0.97, 0.05),
