@@ -89,7 +89,6 @@ class Novelty:
     network: float
     device: float
     agent: float
-    masked: float
 
 
 @dataclass(frozen=True, slots=True)
