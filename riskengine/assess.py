@@ -226,6 +226,7 @@ class _Judgement:
     score: np.ndarray
     verdict: dict[str, np.ndarray]
     journey: Journey
+    contradicted: np.ndarray
     credit: familiarity.Credit
     taken: np.ndarray
 
@@ -242,7 +243,7 @@ def _judgement(items: Batch, index: np.ndarray, state: Records, seen: Seen, benc
     score = total_of(points)
     contradicted = journey.value >= policy.travel.certain
     case = Case(items, state, seen, signals, score, sensitive, contradicted)
-    return _Judgement(signals, points, score, verdicts(case, bench.terms), journey, credit, taken)
+    return _Judgement(signals, points, score, verdicts(case, bench.terms), journey, contradicted, credit, taken)
 
 
 def _judge(
@@ -250,13 +251,12 @@ def _judge(
 ) -> None:
     """Score and decide the events of a round; write decision and contradicted into `items` and all into `result`."""
     judged = _judgement(items, index, state, seen, bench)
-    journey, policy = judged.journey, bench.terms.policy
     undecided = (items["role"] == Role.EVENT) & (items["decision"] == Decision.UNDECIDED)
     succeeded = items["outcome"] == OUTCOMES.index("success")
     for name, value in (
         ("decision", judged.verdict["decision"]),
-        ("contradicted", (journey.value >= policy.travel.certain) & succeeded),
-        ("hop", journey.hop),
+        ("contradicted", judged.contradicted & succeeded),
+        ("hop", judged.journey.hop),
         ("sensitivity", bench.sensitivity[index]),
     ):
         items[name] = np.where(undecided, value, items[name])

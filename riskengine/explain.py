@@ -26,7 +26,7 @@ def explain(answer: Mapping[str, Any]) -> list[str]:
         alone = "asked for a second factor" if score >= limit else "allowed it"
         return [*rules, f"The score of {score:g} alone would have {alone}: it asks from {limit:g} on."]
     if decided == "allow":
-        return _allowed(score, limit, scored, answer["vouched"])
+        return _allowed(score, limit, answer["vouched"])
     reached = f"The score of {score:g} reached the {limit:g} from which a second factor is asked for."
     return [reached, *_enough(score, limit, scored)]
 
@@ -41,9 +41,7 @@ def _rules(answer: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _allowed(
-    score: float, limit: float, scored: Sequence[Mapping[str, Any]], vouched: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _allowed(score: float, limit: float, vouched: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return why a score asked for nothing, and how much was missing."""
     if score >= limit:
         return [f"The score of {score:g} asks for a second factor, which had been given already."]

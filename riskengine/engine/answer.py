@@ -26,6 +26,12 @@ from riskengine.reason import Evidence, spell
 from riskengine.signals.network import PUBLIC_EVIDENCE
 
 VOUCHERS = ("device", "prefix", "network", "agent")
+# Whole numbers that an item, and a verdict, hold under the names that evidence has for them.
+_COUNTS = (
+    *("user_failures", "address_attempts", "address_failures", "address_users", "prefix_failures", "prefix_users"),
+    *("line_regulars", "line_user_days", "line_attempts", "line_failures", "line_failed_users"),
+)
+_FACTS = ("learned", "ignored", "minute_of_week", "logins_then", "logins_near", "logins_of", "idle_days")
 DEGREE_DIGITS = 4  # ten metres: finer than any database is right
 
 
@@ -207,24 +213,12 @@ def _evidence(
         kind_evidence=label.evidence,
         resource=event.resource,
         action=event.action,
-        learned=int(verdict["learned"]),
         shown=frozenset(name for at, name in enumerate(ATTRIBUTES) if int(verdict["shown"]) >> at & 1),
         located=not math.isnan(item["latitude"]),
         device_sent=event.device_id is not None,
         agent=tokens.agent,
-        user_failures=int(item["user_failures"]),
-        address_attempts=int(item["address_attempts"]),
-        address_failures=int(item["address_failures"]),
-        address_users=int(item["address_users"]),
-        prefix_failures=int(item["prefix_failures"]),
         window_minutes=policy.attempts.window_minutes,
-        ignored=int(verdict["ignored"]),
         journey=journey,
-        minute_of_week=int(verdict["minute_of_week"]),
-        logins_then=int(verdict["logins_then"]),
-        logins_near=int(verdict["logins_near"]),
-        logins_of=int(verdict["logins_of"]),
-        idle_days=int(verdict["idle_days"]),
         clock_ahead=_number(verdict["clock_ahead"]),
         clock_usual=bool(verdict["clock_usual"]),
         claimed_km=_number(verdict["claimed_km"]),
@@ -233,14 +227,9 @@ def _evidence(
         edge=event.rtt.edge if event.rtt else None,
         edge_km=_number(verdict["edge_km"]),
         missed=tuple(name for bit, name in enumerate(CLAIMS) if int(verdict["missed"]) >> bit & 1),
-        line_regulars=int(item["line_regulars"]),
-        line_user_days=int(item["line_user_days"]),
-        line_attempts=int(item["line_attempts"]),
-        line_failures=int(item["line_failures"]),
-        line_failed_users=int(item["line_failed_users"]),
         days=policy.sharing.days,
         public_evidence=PUBLIC_EVIDENCE[verdict["public"]],
-        prefix_users=int(item["prefix_users"]),
+        **{name: int(row[name]) for row, names in ((item, _COUNTS), (verdict, _FACTS)) for name in names},
     )
 
 

@@ -16,7 +16,7 @@ from riskengine.event import DAY_MS
 from riskengine.history.record import ATTRIBUTES, HABITS, Records, Seen, Status
 from riskengine.network import ANONYMISING, EXPOSED, WIDE, Kind
 from riskengine.policy.policy import Policy
-from riskengine.signals.network import Shared, colleague_bits, masked_habit, sharing_class
+from riskengine.signals.network import Shared, colleague_bits, exposed, masked_habit, sharing_class
 
 # One operator of hot spots or of cabins is met in many countries; any other tells its own.
 _EVERYWHERE = np.isin(np.arange(len(Kind)), (Kind.PUBLIC_WIFI, Kind.INFLIGHT))
@@ -63,13 +63,12 @@ def own_km(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -> n
     addresses are. Through any trusted operator of a trusted country it is off by `region_km` at most. Where strangers
     share the network, or it hides people, none of this holds.
     """
-    shown = ("device", "agent", "prefix", "network", "country")
-    trusted = {name: seen.status[name] == Status.TRUSTED for name in shown}
-    unsent = changes_devices(records, seen, policy) & (trusted["agent"] | ~seen.knows["agent"])
+    own = {name: status == Status.TRUSTED for name, status in seen.status.items()}
+    unsent = changes_devices(records, seen, policy) & (own["agent"] | ~seen.knows["agent"])
     carrier = seen.roams | WIDE[items["kind"]]
-    anywhere = (trusted["prefix"] & ~carrier) | (trusted["network"] & carrier)
-    region = np.where(trusted["network"] & trusted["country"], policy.travel.region_km, 0.0)
-    holds = (trusted["device"] | unsent) & ~EXPOSED[items["kind"]] & ~EXPOSED[items["claimed"]]
+    anywhere = (own["prefix"] & ~carrier) | (own["network"] & carrier)
+    region = np.where(own["network"] & own["country"], policy.travel.region_km, 0.0)
+    holds = (own["device"] | unsent) & ~exposed(items)
     return np.where(holds, np.where(anywhere, np.inf, region), 0.0)
 
 
@@ -96,9 +95,9 @@ def familiarity(items: np.ndarray, records: Records, seen: Seen, policy: Policy)
     own = {name: _surprise(records, seen, name, policy) for name in ATTRIBUTES}
     relief = colleague_bits(items, policy)
     masked = np.where(ANONYMISING[items["kind"]], masked_habit(items, records, seen, policy), 1.0)
-    country = _country(items, seen, own["country"]) - relief["country"]
+    country = _locatable(items, seen, "country", own["country"]) - relief["country"]
     network = _network(seen, own) - np.maximum(relief["prefix"], relief["network"])
-    place = _place(items, seen, own["place"]) - relief["place"]
+    place = _locatable(items, seen, "place", own["place"]) - relief["place"]
     # Around something new what is inside it is new as a matter of course.
     theirs = (seen.status["network"] == Status.TRUSTED) & ~_EVERYWHERE[items["kind"]]
     country = np.where(theirs, country * policy.familiarity.operator_share, country)
@@ -111,7 +110,7 @@ def familiarity(items: np.ndarray, records: Records, seen: Seen, policy: Policy)
     own_carrier = (WIDE[items["kind"]] | seen.roams) & (seen.status["network"] == Status.TRUSTED)
     network, place = np.where(own_carrier, network * 0.0, network), np.where(own_carrier, place * 0.0, place)
     place = np.where(WIDE[items["kind"]], place * policy.travel.wide_share, place)
-    device, agent = _device(seen, own["device"], policy), _agent(seen, own["agent"], policy)
+    device, agent = _device(seen, own["device"]), _agent(seen, own["agent"], policy)
     return {
         "new_country": _value(country * masked * masked, policy),
         "new_place": _value(place * masked * masked, policy),
@@ -127,14 +126,6 @@ def _locatable(items: np.ndarray, seen: Seen, name: str, bits: np.ndarray) -> np
     return np.where(seen.shows[name] | missing, bits, np.nan)
 
 
-def _country(items: np.ndarray, seen: Seen, bits: np.ndarray) -> np.ndarray:
-    return _locatable(items, seen, "country", bits)
-
-
-def _place(items: np.ndarray, seen: Seen, bits: np.ndarray) -> np.ndarray:
-    return _locatable(items, seen, "place", bits)
-
-
 def _network(seen: Seen, own: dict[str, np.ndarray]) -> np.ndarray:
     """Return how new the network is: 0 in a trusted /24 or /48; of a trusted operator, how new the prefix is."""
     at_home = seen.status["prefix"] == Status.TRUSTED
@@ -144,7 +135,7 @@ def _network(seen: Seen, own: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(shown, bits, np.nan)
 
 
-def _device(seen: Seen, bits: np.ndarray, policy: Policy) -> np.ndarray:
+def _device(seen: Seen, bits: np.ndarray) -> np.ndarray:
     """Return how new the device is by its id, or that none was sent; NaN where no id was ever seen either way."""
     unsent = ~seen.shows["device"]
     usual = unsent & (seen.unsent["device"] >= Status.FOUNDING)
@@ -172,7 +163,7 @@ def credit(items: np.ndarray, records: Records, seen: Seen, contradiction: np.nd
     device = np.where(unsent, -np.log2(chance.absent), device)
     prefix = _odds(records, seen, "prefix", policy.networks.chance[items["kind"]], policy)
     network = _odds(records, seen, "network", np.full(len(items), chance.network), policy)
-    shared = EXPOSED[items["kind"]] | EXPOSED[items["claimed"]] | (sharing_class(items, policy) == Shared.VENUE)
+    shared = exposed(items) | (sharing_class(items, policy) == Shared.VENUE)
     prefix, network = np.where(shared, 0.0, prefix), np.where(shared, 0.0, network)
     agent = _odds(records, seen, "agent", np.full(len(items), chance.agent), policy)
     known = trusted(seen, "device", policy)
@@ -228,7 +219,7 @@ def ignored_step_ups(items: np.ndarray, records: Records, seen: Seen, policy: Po
     age = np.maximum(items["time"] // DAY_MS - records["ignored_day"].astype(np.int64), 0)
     fresh = np.maximum(1.0 - age / policy.familiarity.ignored_days, 0.0)
     ignored = np.minimum(records["ignored"] / IGNORED, 1.0) * fresh
-    own = {name: seen.status[name] >= Status.FOUNDING for name in ("place", "network", "prefix", "device")}
+    own = {name: seen.status[name] >= Status.FOUNDING for name in ("network", "prefix", "device")}
     changing = changes_devices(records, seen, policy)
     software = (seen.status["agent"] >= Status.FOUNDING) | ~seen.knows["agent"]
     vouched = own["device"] | (own["prefix"] & ~EXPOSED[items["kind"]]) | (changing & software & own["network"])
