@@ -1,48 +1,28 @@
 """The scoring core: a batch, its users' histories and a policy in; signals, scores and decisions out; it learns."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from riskengine.batch import Batch, Decision, Located, Names, Role, rounds
-from riskengine.decision import Case, verdicts
+from riskengine.batch import Batch, Decision, Located, Names, Role, empty
+from riskengine.compiled import Row, compiled, is_kept
+from riskengine.decision import CASE, decide
 from riskengine.event import OUTCOMES, STEP_UP_RESULTS
-from riskengine.history.learn import PASS_MS, SLACK_MS, learn, settle
-from riskengine.history.record import Records, Seen, blank, look, shown_before
-from riskengine.network import resolve
-from riskengine.policy.policy import Policy
-from riskengine.policy.terms import Terms, terms
-from riskengine.score import points_of, total_of
+from riskengine.geo import rounded
+from riskengine.history.learn import PASS_MS, SLACK_MS, fold, learn, settle
+from riskengine.history.record import FLAT, Records, blank, place_keys
+from riskengine.history.seen import SEEN, look, shown_before
+from riskengine.network import resolve, resolved
+from riskengine.policy.policy import SIGNALS, Policy
+from riskengine.policy.sheet import sheet_of
+from riskengine.policy.terms import Terms, stated, terms
+from riskengine.score import score
 from riskengine.signals import attempts, corroboration, familiarity, network, resource, timing
-from riskengine.signals.travel import Journey, travel
+from riskengine.signals.travel import JOURNEY, contradiction, travel
 
-SIGNALS = (
-    "impossible_travel",
-    "new_country",
-    "new_place",
-    "new_network",
-    "new_device",
-    "new_agent",
-    "risky_network",
-    "sensitive_resource",
-    "failed_attempts",
-    "address_attempts",
-    "password_spray",
-    "ignored_step_ups",
-    "user_at_risk",
-    "shared_address",
-    "bad_address",
-    "unusual_hour",
-    "idle_account",
-    "timezone_mismatch",
-    "position_mismatch",
-    "rtt_mismatch",
-    "connection_mismatch",
-    "missing_evidence",
-)
-
-# Signals whose sentences tell more than the columns of the other ones hold.
-TOLD = SIGNALS[SIGNALS.index("shared_address") :]
 # What an assessment holds of each item, as columns beside the signals and their points.
 VERDICT = np.dtype(
     [
@@ -58,7 +38,7 @@ VERDICT = np.dtype(
         ("days", "u2"),
         ("shown", "u1"),  # bits, in order of ATTRIBUTES: what of the login was shown before, trusted or not
         ("ignored", "u1"),  # step-ups in a row that nobody passed
-        ("distance", "f8"),  # the journey measured; see signals.travel.Journey
+        ("distance", "f8"),  # the journey measured; see signals.travel.JOURNEY
         ("gap", "i8"),
         ("before", "?"),
         ("other_row", "i8"),
@@ -70,16 +50,16 @@ VERDICT = np.dtype(
         ("wide", "?"),
         ("habitual", "?"),
         ("taken", "f8"),  # points that what speaks for the login took back from what is new
-        ("for_device", "f8"),  # points that speak for the login; see signals.familiarity.Credit
+        ("for_device", "f8"),  # points that speak for the login; see signals.familiarity.give_credit
         ("for_prefix", "f8"),
         ("for_network", "f8"),
         ("for_agent", "f8"),
-        ("minute_of_week", "i2"),  # see timing.facts
+        ("minute_of_week", "i2"),  # see timing.tell
         ("logins_then", "i2"),
         ("logins_near", "i2"),
         ("logins_of", "i2"),
         ("idle_days", "i4"),
-        ("clock_ahead", "f8"),  # see corroboration.facts
+        ("clock_ahead", "f8"),  # see corroboration.tell
         ("clock_usual", "?"),
         ("claimed_km", "f8"),
         ("edge_km", "f8"),
@@ -91,35 +71,64 @@ VERDICT = np.dtype(
 
 # What a second policy, which decides nothing, would have made of each item.
 SHADOW = np.dtype([("score", "i8"), ("decision", "i1")])
+# A row of signals by name.
+_NAMED = np.dtype([(name, "f8") for name in SIGNALS])
+
+# Signals whose sentences tell more than the columns of the other ones hold stand from here on.
+_TOLD = SIGNALS.index("shared_address")
+_RELIEVED = np.array([SIGNALS.index(name) for name in familiarity.RELIEVED])
+_EVENT, _REPORT = int(Role.EVENT), int(Role.REPORT)
+_UNDECIDED, _STEP_UP = int(Decision.UNDECIDED), int(Decision.STEP_UP)
+_SUCCESS, _AT_A_POINT = OUTCOMES.index("success"), int(Located.PLACE)
+_ENDS, _PASSED = len(STEP_UP_RESULTS), STEP_UP_RESULTS.index("step_up_passed")
 
 
-@dataclass(frozen=True, slots=True)
+class Found(NamedTuple):
+    """What an assessment writes, a row an item: signals and points a column a signal, in order of SIGNALS; VERDICT
+    rows. `named` are the signals once more, the same memory, by name."""
+
+    signals: np.ndarray
+    named: np.ndarray
+    points: np.ndarray
+    verdicts: np.ndarray
+
+
+class _Desk(NamedTuple):
+    """Room to work in, a row each but for `journeys`, which has two; `blank` is the record of nobody."""
+
+    seen: np.ndarray
+    journeys: np.ndarray
+    credit: np.ndarray
+    left: np.ndarray
+    case: np.ndarray
+    nobody: np.ndarray
+    blank: np.ndarray
+
+
+@dataclass(frozen=True)
 class Assessments:
-    """What became of a batch: `items` with kind, radius, decision and contradicted filled in; signals in [0, 1] (NaN
-    unknown) and their points in tenths by name; verdicts as VERDICT rows; `shadow` as SHADOW rows, None without a
-    shadow policy. Rows of reports carry no assessment."""
+    """What became of a batch: `items` with kind, radius, decision and contradicted filled in; `found` has signals in
+    [0, 1] (NaN unknown), their points in tenths and verdicts; `shadow` as SHADOW rows, None without a shadow policy.
+    Rows of reports carry no assessment."""
 
     items: Batch
-    signals: dict[str, np.ndarray]
-    points: dict[str, np.ndarray]
-    verdicts: np.ndarray
+    found: Found
     shadow: np.ndarray | None = None
 
+    @cached_property
+    def signals(self) -> dict[str, np.ndarray]:
+        """Each signal's column."""
+        return {name: self.found.signals[:, at] for at, name in enumerate(SIGNALS)}
 
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """A policy with what it says of one batch: its terms, each item's sensitivity, where the edges stand."""
+    @cached_property
+    def points(self) -> dict[str, np.ndarray]:
+        """Each signal's points, in tenths."""
+        return {name: self.found.points[:, at] for at, name in enumerate(SIGNALS)}
 
-    terms: Terms
-    sensitivity: np.ndarray
-    edges: np.ndarray
-
-    @classmethod
-    def of(cls, policy: Policy, items: Batch, names: Names) -> "_Bench":
-        """Return the bench that a policy makes for a batch."""
-        found = terms(policy, names)
-        sensitive = resource.sensitivity(items, found.sensitivity, policy)
-        return cls(found, sensitive, corroboration.places_of(names.edges, policy))
+    @property
+    def verdicts(self) -> np.ndarray:
+        """The verdicts, as VERDICT rows."""
+        return self.found.verdicts
 
 
 def assess(
@@ -136,204 +145,212 @@ def assess(
     item) widens the radii of points that old data states; `shadow` is judged by alongside and decides nothing. Any
     split of a sequence into batches gives equal results.
     """
-    items = batch.copy()
-    _forget_stale_factors(items, policy)
-    _place(items, policy, np.ones(len(batch)) if widening is None else widening)
-    bench = _Bench.of(policy, items, names)
-    beside = None if shadow is None else _Bench.of(shadow, items, names)
-    count = len(items)
-    result = Assessments(
-        items,
-        {name: np.full(count, np.nan) for name in SIGNALS},
-        {name: np.zeros(count, np.int64) for name in SIGNALS},
-        np.zeros(count, VERDICT),
-        None if shadow is None else np.zeros(count, SHADOW),
-    )
-    for items_of_round in rounds(items["user"]):
-        _assess_round(result, _effective(result, items_of_round), records, bench, beside)
-    return result
+    items, count = batch.copy(), len(batch)
+    _prepare(items, np.ones(count) if widening is None else np.array(widening, np.float64), sheet_of(policy))
+    judges = [(terms(one, names), stated(one, items, names)) for one in (policy, shadow) if one is not None]
+    main, said = judges[0]
+    other, other_said = judges[-1]
+    found, beside = _room(count), _room(count if shadow else 0)
+    _assess(items, _flat(records), main, said, other, other_said[: len(beside.verdicts)], _desk(), found, beside)
+    return Assessments(items, found, None if shadow is None else _shadow(beside))
 
 
-def _forget_stale_factors(items: Batch, policy: Policy) -> None:
-    """Take a second factor passed longer ago than the policy's `max_age`, or in the future, for none, in place."""
-    age = items["event_time"] - items["mfa_at"]
-    fresh = (age <= policy.step_up.max_age * 1000) & (age >= -SLACK_MS)
-    items["mfa"] = np.where((items["mfa"] == 1) & ~fresh, 0, items["mfa"])
+def is_ready() -> bool:
+    """Return whether deciding and learning were compiled by an earlier process."""
+    return is_kept(_assess)
 
 
-def _place(items: Batch, policy: Policy, widening: np.ndarray) -> None:
-    """Resolve each item's network kind and radius, in place; a decided item keeps what was known when it was."""
-    fresh = items["kind"] == 0
-    kind = resolve(items["traits"], items["listed"], items["asn"] + items["country"] > 0)
-    items["kind"] = np.where(fresh, kind, items["kind"])
-    given = items["given_radius"]
-    radius = np.where(np.isnan(given), policy.networks.radius_km[items["kind"]], given)
-    radius = np.maximum(radius, policy.networks.floor_km[items["kind"]])
-    radius = np.where(items["located"] == Located.PLACE, radius * widening, radius)
-    radius = np.where(np.isnan(items["latitude"]), np.nan, radius)
-    items["radius"] = np.where(fresh, radius, items["radius"])
+def ready(policy: Policy) -> None:
+    """Have everything compiled that deciding and learning call from outside the core, so that nobody's login waits."""
+    nothing = empty(0)
+    assess(nothing, Names(), blank(0), policy)
+    fold(nothing)
+    place_keys(nothing)
+    resolve(nothing)
 
 
-def _assess_round(
-    result: Assessments, index: np.ndarray, records: Records, bench: _Bench, beside: _Bench | None
+def _flat(records: Records) -> Records:
+    """Return records as compiled functions take them: the same memory."""
+    if not (records.flags.c_contiguous and records.flags.writeable):
+        raise ValueError("records must be one writable stretch of memory")  # others would be compiled for anew
+    return records.view(FLAT)
+
+
+def _room(count: int) -> Found:
+    signals = np.full((count, len(SIGNALS)), np.nan)
+    return Found(signals, signals.view(_NAMED)[:, 0], np.zeros(signals.shape, np.int64), np.zeros(count, VERDICT))
+
+
+def _desk() -> _Desk:
+    rows = (np.zeros(1, SEEN), np.zeros(2, JOURNEY), np.zeros(len(familiarity.CREDIT)), np.ones(len(SIGNALS)))
+    return _Desk(*rows, np.zeros(1, CASE), blank(1).view(FLAT), blank(1).view(FLAT))
+
+
+def _shadow(beside: Found) -> np.ndarray:
+    rows = np.zeros(len(beside.verdicts), SHADOW)
+    rows["score"], rows["decision"] = beside.verdicts["score"], beside.verdicts["would_be"]
+    return rows
+
+
+@compiled
+def _prepare(items: Batch, widening: np.ndarray, sheet: np.ndarray) -> None:
+    """Resolve each item's network kind and radius; a decided item keeps what was known when it was. Take a second
+    factor passed longer ago than the policy's `max_age`, or in the future, for none."""
+    policy = sheet[0]
+    for at in range(len(items)):
+        item = items[at]
+        age = item.event_time - item.mfa_at
+        if item.mfa == 1 and not -SLACK_MS <= age <= policy.max_age_ms:
+            item.mfa = 0
+        if item.kind == 0:
+            item.kind = resolved(item)
+            item.radius = _radius(item, widening[at], policy)
+
+
+@compiled
+def _radius(item: Row, widening: float, policy: Row) -> float:
+    """Return the radius in km of an item's place: as given, else its kind's; never better than its kind's floor."""
+    if math.isnan(item.latitude):
+        return math.nan
+    usual = policy.network_radius_km[item.kind]
+    radius = max(usual if math.isnan(item.given_radius) else item.given_radius, policy.network_floor_km[item.kind])
+    return radius * widening if item.located == _AT_A_POINT else radius
+
+
+@compiled
+def _assess(
+    items: Batch,
+    records: Records,
+    main: Terms,
+    said: np.ndarray,
+    other: Terms,
+    other_said: np.ndarray,
+    desk: _Desk,
+    found: Found,
+    beside: Found,
 ) -> None:
-    """Assess and learn one round: at most one item of each user, so that all rows are independent."""
-    items = result.items[index]
-    known = items["user"] >= 0
-    state = blank(len(items))
-    state[known] = records[items["user"][known]]
-    settle(state, items)
-    seen = look(state, items)
-    if (items["role"] == Role.EVENT).any():
-        if beside is not None and result.shadow is not None:
-            other = _judgement(items, index, state, seen, beside)
-            result.shadow["score"][index], result.shadow["decision"][index] = other.score, other.verdict["would_be"]
-        _judge(result, index, items, state, seen, bench)
-    learn(state, items, seen)
-    result.verdicts["seq"][index] = np.where(known, state["seq"], 0)
-    records[items["user"][known]] = state[known]
+    """Assess and learn the items one after another. A user's items stand in their order; users do not meet."""
+    seen = desk.seen[0]
+    for at in range(len(items)):
+        item = items[at]
+        if item.role == _REPORT and item.source >= 0 and not _takes_over(item, items[item.source]):
+            continue
+        if item.user < 0:
+            desk.nobody[0] = desk.blank[0]
+        record = records[item.user] if item.user >= 0 else desk.nobody[0]
+        settle(record, item)
+        look(record, item, seen)
+        if item.role == _EVENT and item.decision == _UNDECIDED:
+            if len(other_said):
+                _judge(item, record, other, other_said[at], desk, beside, at)
+            journey = desk.journeys[_judge(item, record, main, said[at], desk, found, at)]
+            _decide(item, desk.case[0], journey.hop, found.verdicts[at])
+        if item.user >= 0:
+            learn(record, item, seen)
+            found.verdicts[at].seq = record.seq
 
 
-def _effective(result: Assessments, index: np.ndarray) -> np.ndarray:
-    """Return the items of a round without the reports that answer no step-up of this policy's.
-
-    A report on an event of the same batch takes over, in place, what was decided of it in an earlier round.
-    """
-    items = result.items
-    inner = index[(items["role"][index] == Role.REPORT) & (items["source"][index] >= 0)]
-    if not len(inner):
-        return index
-    source = items["source"][inner]
-    for name in ("decision", "contradicted", "kind", "radius", "hop", "sensitivity"):
-        items[name][inner] = items[name][source]
-    return index[~np.isin(index, inner[~answers(items[inner])])]
+@compiled
+def _takes_over(report: Row, event: Row) -> bool:
+    """Write what was decided of an event of the same batch into a report on it; return whether that may count."""
+    report.decision, report.contradicted, report.hop = event.decision, event.contradicted, event.hop
+    report.kind, report.radius, report.sensitivity = event.kind, event.radius, event.sensitivity
+    return _answers(report)
 
 
-def answers(reports: Batch) -> np.ndarray:
-    """Return which reports may count: verdicts always; how a step-up ended only where one was asked, a pass in time."""
-    ends = reports["result"] < len(STEP_UP_RESULTS)
-    took = reports["time"] - reports["event_time"]
-    fits = (took >= -SLACK_MS) & ((reports["result"] > 0) | (took <= PASS_MS))
-    return ~ends | ((reports["decision"] == Decision.STEP_UP) & fits)
+@compiled
+def _answers(report: Row) -> bool:
+    """Return whether a report may count: verdicts always; how a step-up ended only where one was asked, a pass in
+    time."""
+    took = report.time - report.event_time
+    fits = took >= -SLACK_MS and (report.result != _PASSED or took <= PASS_MS)
+    return report.result >= _ENDS or (report.decision == _STEP_UP and fits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    """What one policy makes of the items of a round, as columns."""
-
-    signals: dict[str, np.ndarray]
-    points: dict[str, np.ndarray]
-    score: np.ndarray
-    verdict: dict[str, np.ndarray]
-    journey: Journey
-    contradicted: np.ndarray
-    credit: familiarity.Credit
-    taken: np.ndarray
-
-
-def _judgement(items: Batch, index: np.ndarray, state: Records, seen: Seen, bench: _Bench) -> _Judgement:
-    """Return what a policy makes of the items of a round, which are those at `index` of the batch."""
-    policy, sensitive = bench.terms.policy, bench.sensitivity[index]
-    journey = travel(items, state, seen, familiarity.own_km(items, state, seen, policy), policy)
-    signals = _signals(items, state, seen, journey, sensitive, bench)
-    weights = bench.terms.weights_of(items["groups"])
-    credit = familiarity.credit(items, state, seen, journey.contradiction(seen, policy), policy)
-    left, taken = familiarity.relieved(signals, weights, credit)
-    points = points_of(signals, weights, dict.fromkeys(familiarity.RELIEVED, left))
-    score = total_of(points)
-    contradicted = journey.value >= policy.travel.certain
-    case = Case(items, state, seen, signals, score, sensitive, contradicted)
-    return _Judgement(signals, points, score, verdicts(case, bench.terms), journey, contradicted, credit, taken)
+@compiled
+def _judge(item: Row, record: Row, by: Terms, said: Row, desk: _Desk, found: Found, at: int) -> int:
+    """Write what a policy makes of an event into `found`; return which journey counts."""
+    policy, seen, case = by.sheet[0], desk.seen[0], desk.case[0]
+    signals, points, verdict = found.signals[at], found.points[at], found.verdicts[at]
+    which = travel(item, record, seen, familiarity.own_km(item, record, seen, policy), policy, desk.journeys)
+    journey, weights = desk.journeys[which], by.weights[said.group]
+    case.sensitivity = resource.sensitivity(item, said.sensitivity, policy)
+    case.contradicted = journey.value >= policy.travel_certain
+    _signals(item, record, desk, journey, said, policy, found.named[at])
+    _to_grid(signals)
+    familiarity.give_credit(item, record, seen, contradiction(journey, seen, policy), policy, desk.credit)
+    verdict.taken = _relieve(signals, weights, desk.credit, desk.left)
+    case.score = score(signals, weights, desk.left, points)
+    decide(item, record, seen, signals, case, said, by, verdict)
+    _write(verdict, record, seen, journey, desk.credit)
+    if points[_TOLD:].any():
+        timing.tell(item, record, verdict)
+        corroboration.tell(item, record, policy, said.edge, verdict)
+        verdict.public = network.public_evidence(item, policy)
+    return which
 
 
-def _judge(
-    result: Assessments, index: np.ndarray, items: Batch, state: Records, seen: Seen, bench: _Bench
-) -> None:
-    """Score and decide the events of a round; write decision and contradicted into `items` and all into `result`."""
-    judged = _judgement(items, index, state, seen, bench)
-    undecided = (items["role"] == Role.EVENT) & (items["decision"] == Decision.UNDECIDED)
-    succeeded = items["outcome"] == OUTCOMES.index("success")
-    for name, value in (
-        ("decision", judged.verdict["decision"]),
-        ("contradicted", judged.contradicted & succeeded),
-        ("hop", judged.journey.hop),
-        ("sensitivity", bench.sensitivity[index]),
-    ):
-        items[name] = np.where(undecided, value, items[name])
-    result.items[index] = items
-    rows = index[undecided]
-    for name, value in judged.signals.items():
-        result.signals[name][rows] = value[undecided]
-        result.points[name][rows] = judged.points[name][undecided]
-    for name, value in _facts(judged, state, seen).items():
-        result.verdicts[name][rows] = value[undecided]
-    _tell(result, rows, items[undecided], state[undecided], bench)
+@compiled
+def _decide(item: Row, case: Row, hop: int, verdict: Row) -> None:
+    """Write the decision, and what later items need of it, into the event."""
+    item.decision, item.sensitivity, item.hop = verdict.decision, case.sensitivity, hop
+    item.contradicted = case.contradicted and item.outcome == _SUCCESS
 
 
-def _facts(judged: _Judgement, state: Records, seen: Seen) -> dict[str, np.ndarray]:
-    """Return the columns of VERDICT, but for `seq` and what `_tell` adds."""
-    journey, credit = judged.journey, judged.credit
-    return {
-        "score": judged.score,
-        **judged.verdict,
-        "learned": state["learned"],
-        "days": state["days"],
-        "shown": shown_before(seen),
-        "ignored": state["ignored"],
-        "distance": journey.distance,
-        "gap": journey.gap,
-        "before": journey.before,
-        "other_row": journey.row,
-        "other_latitude": journey.latitude,
-        "other_longitude": journey.longitude,
-        "other_radius": journey.radius,
-        "other_country": journey.country,
-        "impossible": journey.impossible,
-        "wide": journey.wide,
-        "habitual": journey.habitual,
-        "taken": judged.taken,
-        "for_device": credit.device,
-        "for_prefix": credit.prefix,
-        "for_network": credit.network,
-        "for_agent": credit.agent,
-    }
+@compiled
+def _signals(item: Row, record: Row, desk: _Desk, journey: Row, said: Row, policy: Row, found: Row) -> None:
+    """Write every signal."""
+    seen = desk.seen[0]
+    found.impossible_travel = journey.value
+    of_kind = familiarity.familiarity(item, record, seen, policy)
+    found.new_country, found.new_place, found.new_network, found.new_device, found.new_agent = of_kind
+    found.risky_network = network.risky_network(item, record, seen, policy)
+    found.sensitive_resource = resource.sensitive_resource(item, seen, desk.case[0].sensitivity)
+    found.failed_attempts = attempts.failed_attempts(item, seen, policy)
+    found.address_attempts = attempts.address_attempts(item, seen, policy)
+    found.password_spray = attempts.password_spray(item, seen, policy)
+    found.ignored_step_ups = familiarity.ignored_step_ups(item, record, seen, policy)
+    found.user_at_risk = record.at_risk
+    found.shared_address = network.shared_address(item, policy)
+    found.bad_address = network.bad_address(item, seen, policy)
+    found.unusual_hour = timing.unusual_hour(item, record, policy)
+    found.idle_account = timing.idle_account(item, record, policy)
+    found.timezone_mismatch = corroboration.timezone_mismatch(item, record, seen, policy)
+    found.position_mismatch = corroboration.position_mismatch(item, seen, policy)
+    found.rtt_mismatch = corroboration.rtt_mismatch(item, seen, policy, said.edge)
+    found.connection_mismatch = corroboration.connection_mismatch(item, seen)
+    found.missing_evidence = corroboration.missing_evidence(item, record, policy)
 
 
-def _tell(result: Assessments, rows: np.ndarray, items: Batch, state: Records, bench: _Bench) -> None:
-    """Write what sentences need and signals do not, of those items whose reasons will hold such a sentence."""
-    telling = np.logical_or.reduce([result.points[name][rows] > 0 for name in TOLD])
-    if telling.any():
-        who, known = items[telling], state[telling]
-        policy = bench.terms.policy
-        found = timing.facts(who, known) | corroboration.facts(who, known, policy, bench.edges)
-        found["public"] = network.public_evidence(who, policy)
-        for name, value in found.items():
-            result.verdicts[name][rows[telling]] = value
+@compiled
+def _to_grid(signals: np.ndarray) -> None:
+    """Put signals on a grid of 1e-6, where 0 has no sign."""
+    for at in range(len(signals)):
+        signals[at] = rounded(signals[at], 1e6) + 0.0
 
 
-def _signals(
-    items: Batch, state: Records, seen: Seen, journey: Journey, sensitive: np.ndarray, bench: _Bench
-) -> dict[str, np.ndarray]:
-    """Return every signal's column, on a grid of 1e-6."""
-    facts = (items, state, seen, bench.terms.policy)
-    found = {
-        "impossible_travel": journey.value,
-        **familiarity.familiarity(*facts),
-        "risky_network": network.risky_network(*facts),
-        "sensitive_resource": resource.sensitive_resource(*facts, sensitive),
-        "failed_attempts": attempts.failed_attempts(*facts),
-        "address_attempts": attempts.address_attempts(*facts),
-        "password_spray": attempts.password_spray(*facts),
-        "ignored_step_ups": familiarity.ignored_step_ups(*facts),
-        "user_at_risk": state["at_risk"].astype(np.float64),
-        "shared_address": network.shared_address(*facts),
-        "bad_address": network.bad_address(*facts),
-        "unusual_hour": timing.unusual_hour(*facts),
-        "idle_account": timing.idle_account(*facts),
-        "timezone_mismatch": corroboration.timezone_mismatch(*facts),
-        "position_mismatch": corroboration.position_mismatch(*facts),
-        "rtt_mismatch": corroboration.rtt_mismatch(*facts, bench.edges),
-        "connection_mismatch": corroboration.connection_mismatch(*facts),
-        "missing_evidence": corroboration.missing_evidence(*facts),
-    }
-    return {name: np.round(value, 6) for name, value in found.items()}
+@compiled
+def _relieve(signals: np.ndarray, weights: np.ndarray, credit: np.ndarray, left: np.ndarray) -> float:
+    """Fill `left`, 0 to 1 a signal, with what is left of the points of what is new after what speaks for the login;
+    return how many points that takes away."""
+    points = 0.0
+    for at in _RELIEVED:
+        points += (0.0 if math.isnan(signals[at]) else signals[at]) * weights[at]
+    rest = max(points - (credit[0] + credit[1] + credit[2] + credit[3]), 0.0)
+    left[:] = 1.0
+    left[_RELIEVED] = rounded(rest / max(points, 1e-9), 1e6) if points > 0 else 1.0
+    return rounded(points - rest, 10.0)
+
+
+@compiled
+def _write(verdict: Row, record: Row, seen: Row, journey: Row, credit: np.ndarray) -> None:
+    """Write what an answer tells of history, journey and credit."""
+    verdict.learned, verdict.days, verdict.ignored = record.learned, record.days, record.ignored
+    verdict.shown = shown_before(seen)
+    verdict.distance, verdict.gap, verdict.before = journey.distance, journey.gap, journey.before
+    verdict.other_row, verdict.other_country = journey.row, journey.country
+    verdict.other_latitude, verdict.other_longitude = journey.latitude, journey.longitude
+    verdict.other_radius, verdict.impossible = journey.radius, journey.impossible
+    verdict.wide, verdict.habitual = journey.wide, journey.habitual
+    verdict.for_device, verdict.for_prefix = credit[0], credit[1]
+    verdict.for_network, verdict.for_agent = credit[2], credit[3]

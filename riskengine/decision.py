@@ -6,19 +6,18 @@ risk and a rule's `at_least` ask whatever was waived. Step-up fatigue of a sourc
 block list deny.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import numpy as np
 
-from riskengine.batch import Batch, Decision
+from riskengine.batch import Decision
+from riskengine.compiled import Row, compiled, signed
 from riskengine.event import SENSITIVITIES
-from riskengine.geo import MS_PER_HOUR
-from riskengine.history.record import Records, Seen, Wait, day_of
-from riskengine.policy.policy import ColdStart, Policy
-from riskengine.policy.rule import MATURITY, Facts, holds
-from riskengine.policy.terms import Terms
+from riskengine.history.record import PASSES, PENDING, Wait, day_at
+from riskengine.policy.policy import SIGNALS, Policy
+from riskengine.policy.rule import MATURITY
+from riskengine.policy.terms import DEMANDS, DENIES, WAIVES, Terms
 from riskengine.reason import spell_time
 from riskengine.signals.attempts import guessing_campaign
 from riskengine.signals.network import exposed
@@ -33,9 +32,15 @@ BUILT_IN = (
 )
 _BLOCKED, _CAMPAIGN, _FATIGUE, _FAILED, _COLD, _COLD_RESOURCE, _TRUSTED, _QUIET = range(len(BUILT_IN))
 # Signals that a trusted network does not outweigh.
-_LOUDER = ("failed_attempts", "address_attempts", "password_spray", "bad_address", "ignored_step_ups")
+_LOUDER = tuple(
+    SIGNALS.index(name)
+    for name in ("failed_attempts", "address_attempts", "password_spray", "bad_address", "ignored_step_ups")
+)
 _NORMAL, _HIGH = SENSITIVITIES.index("normal"), SENSITIVITIES.index("high")
-_MS_PER_MINUTE = 60_000
+_ALLOW, _STEP_UP, _DENY = int(Decision.ALLOW), int(Decision.STEP_UP), int(Decision.DENY)
+_NONE, _LEARNING, _RIPE, _IDLE = range(len(MATURITY))
+_OWN = len(BUILT_IN)  # the first bit of the policy's own rules
+_WAIT_NONE = int(Wait.NONE)
 _SENTENCES = {
     "blocked": "The source is on the block list",
     "guessing_campaign": "Passwords are being guessed from this address",
@@ -43,183 +48,188 @@ _SENTENCES = {
     "trusted_network": "The policy trusts this network with what the score alone would ask",
 }
 
-Masks = dict[int, np.ndarray]  # by bit
+# What decisions rest on besides item, history and signals: how sensitive what is entered is, the score (tenths), and
+# whether the journey contradicts others; `decide` adds the score that asks for a step-up and the history's maturity.
+CASE = np.dtype(
+    [("sensitivity", "i8"), ("score", "i8"), ("limit", "i8"), ("maturity", "i8"), ("contradicted", "?")]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What decisions rest on, as columns: items, their users' histories and what these know of them; signals and the
-    score (tenths), how sensitive what is entered is, and whether the journey contradicts other logins."""
-
-    items: Batch
-    records: Records
-    seen: Seen
-    signals: Mapping[str, np.ndarray]
-    score: np.ndarray
-    sensitivity: np.ndarray
-    contradicted: np.ndarray
+@compiled
+def maturity(item: Row, record: Row, policy: Row) -> int:
+    """Return how much a history can tell, as a code of MATURITY: none before the first login that taught, ripe from
+    so many logins on so many days on, idle when the last one is `cold_start.idle_days` ago or longer."""
+    if record.learned == 0:
+        return _NONE
+    if day_at(item.event_time) - signed(record.last_day) >= policy.idle_days:
+        return _IDLE
+    ripe = record.learned >= policy.maturity_ripe_logins and record.days >= policy.maturity_ripe_days
+    return _RIPE if ripe else _LEARNING
 
 
-def verdicts(case: Case, terms: Terms) -> dict[str, np.ndarray]:
-    """Return for each event `decision`, `would_be`, `level` and `maturity` codes; `rules`, the bits of what decided
-    besides the score (see `rule_reasons`); and `limit`, the score in tenths that asks for a step-up.
+@compiled
+def decide(
+    item: Row, record: Row, seen: Row, signals: np.ndarray, case: Row, said: Row, by: Terms, verdict: Row
+) -> None:
+    """Write into a verdict what a policy decides on an event, and by what: score, limit, maturity, level; `would_be`
+    as the policy has it, `decision` as it is answered; as `rules` the bits of what decided besides the score."""
+    policy = by.sheet[0]
+    case.limit, case.maturity = by.limits[said.group], maturity(item, record, policy)
+    verdict.score, verdict.limit, verdict.maturity = case.score, case.limit, case.maturity
+    verdict.level = _level(case.score, policy)
+    verdict.would_be, verdict.rules = _decided(item, record, seen, signals, case, said, policy, by.rules)
+    verdict.decision = _ALLOW if policy.observes else verdict.would_be
+
+
+@compiled
+def _level(score: int, policy: Row) -> int:
+    """Return the index into LEVELS of a score in tenths."""
+    medium, high = np.rint(policy.thresholds_medium * 10), np.rint(policy.thresholds_high * 10)
+    return (1 if score >= medium else 0) + (1 if score >= high else 0)
+
+
+@compiled
+def _decided(
+    item: Row, record: Row, seen: Row, signals: np.ndarray, case: Row, stated: Row, policy: Row, rules: np.ndarray
+) -> tuple[int, int]:
+    """Return the decision, and as bits what decided besides the score (see `rule_reasons`).
 
     A second factor passed satisfies every step-up but that of a user at risk; one failed asks for another try.
     """
-    policy, score = terms.policy, case.score
-    stage, limit = maturity(case.records, case.items, policy), terms.limit(case.items["groups"])
-    held = _held(case, stage, terms)
-    would_be, marks = _decided(case, score >= limit, stage, held, policy)
-    medium, high = round(policy.thresholds.medium * 10), round(policy.thresholds.high * 10)
-    return {
-        "decision": np.full(len(score), Decision.ALLOW) if policy.mode == "observe" else would_be,
-        "would_be": would_be,
-        "rules": _bits(marks, len(score)),
-        "level": np.where(score >= medium, 1, 0) + np.where(score >= high, 1, 0),
-        "maturity": stage,
-        "limit": limit,
-    }
+    waives, demands, denies = _held(signals, case, stated, rules)
+    at_risk, failed = record.at_risk > 0, item.mfa == 2
+    unproved = item.mfa != 1 or at_risk
+    asked, bits = _asked(item, record, signals, case, stated, policy, waives, unproved)
+    demands = demands if unproved else 0
+    step_up = asked or failed or at_risk or demands != 0
+    worn, cooling = _fatigue(item, record, policy) if step_up else (False, False)
+    denies |= _mark(_BLOCKED, stated.blocked) | _mark(_CAMPAIGN, guessing_campaign(item, seen, policy))
+    bits |= demands | denies | _mark(_FAILED, failed) | _mark(_FATIGUE, worn)
+    if denies or cooling:
+        return _DENY, bits
+    return _STEP_UP if step_up else _ALLOW, bits
 
 
-def maturity(records: Records, items: Batch, policy: Policy) -> np.ndarray:
-    """Return how much each history can tell, as codes of MATURITY: none before the first login that taught, ripe from
-    so many logins on so many days on, idle when the last one is `cold_start.idle_days` ago or longer."""
-    learned, needs = records["learned"], policy.maturity
-    ripe = (learned >= needs.ripe_logins) & (records["days"] >= needs.ripe_days)
-    stage = np.where(ripe, MATURITY.index("ripe"), np.where(learned > 0, MATURITY.index("learning"), 0))
-    if policy.cold_start is None:
-        return stage
-    gap = day_of(items["event_time"]).astype(np.int64) - records["last_day"]
-    return np.where((learned > 0) & (gap >= policy.cold_start.idle_days), MATURITY.index("idle"), stage)
+@compiled
+def _mark(bit: int, holds: bool) -> int:
+    """Return a bit where something holds, else 0."""
+    return signed(1) << bit if holds else signed(0)
 
 
-def _decided(
-    case: Case, asks: np.ndarray, stage: np.ndarray, held: Mapping[str, Masks], policy: Policy
-) -> tuple[np.ndarray, Masks]:
-    """Return the decisions where the score asks for a step-up in `asks`, and by bit what else had a part in them."""
-    at_risk, failed = case.records["at_risk"] > 0, case.items["mfa"] == 2
-    unproved = (case.items["mfa"] != 1) | at_risk
-    asked, marks = _asked(case, asks & unproved, stage, held["waives"], policy)
-    demands = {bit: mask & unproved for bit, mask in held["demands"].items()}
-    step_up = _any(asked, failed, at_risk, *demands.values())
-    worn, cooling = _fatigue(case, step_up, policy)
-    denials = {_BLOCKED: policy.block.hold(case.items), _CAMPAIGN: guessing_campaign(case.items, case.seen, policy)}
-    denials |= held["denies"]
-    would_be = np.where(step_up, Decision.STEP_UP, Decision.ALLOW)
-    would_be = np.where(_any(cooling, *denials.values()), Decision.DENY, would_be)
-    return would_be, {**marks, **demands, **denials, _FAILED: failed, _FATIGUE: worn}
+@compiled
+def _held(signals: np.ndarray, case: Row, stated: Row, rules: np.ndarray) -> tuple[int, int, int]:
+    """Return as bits which of the policy's rules hold: those that waive, that demand, that deny."""
+    waives, demands, denies = signed(0), signed(0), signed(0)
+    for at in range(len(rules)):
+        if not (stated.may_hold >> np.uint64(at) & np.uint64(1) and _holds(rules[at], signals, case)):
+            continue
+        bit = _mark(_OWN + at, True)
+        if rules[at].does == WAIVES:
+            waives |= bit
+        elif rules[at].does == DEMANDS:
+            demands |= bit
+        elif rules[at].does == DENIES:
+            denies |= bit
+    return waives, demands, denies
 
 
+@compiled
+def _holds(rule: Row, signals: np.ndarray, case: Row) -> bool:
+    """Return whether those conditions of a rule hold that rest on the assessment."""
+    if not (rule.sensitivity[case.sensitivity] and rule.maturity[case.maturity]):
+        return False
+    if not rule.least <= case.score < rule.below:
+        return False
+    for at in range(len(signals)):
+        if not math.isnan(rule.signals[at]) and not signals[at] >= rule.signals[at]:  # NaN is not
+            return False
+    return True
+
+
+@compiled
 def _asked(
-    case: Case, asks: np.ndarray, stage: np.ndarray, waivers: Masks, policy: Policy
-) -> tuple[np.ndarray, Masks]:
-    """Return where score or cold start ask for a step-up that nothing waives; and what asked, and what waived."""
-    proved = (case.items["mfa"] == 1) & (case.records["at_risk"] == 0)
-    trusted = policy.trust.vouch(case.items)
-    cold = {bit: mask & ~proved for bit, mask in _cold_start(case, stage, trusted, policy).items()}
-    wanted = _any(asks, *cold.values())
-    if not wanted.any():
-        return wanted, {}
-    ours = asks & trusted & _outweighs(case)
-    waivers = {_QUIET: _quiet(case, policy), **waivers}
-    waivers = {bit: mask & wanted for bit, mask in waivers.items()}
-    asked = _any(asks & ~ours, *cold.values()) & ~_any(*waivers.values())
-    return asked, {**{bit: mask & asked for bit, mask in cold.items()}, _TRUSTED: ours, **waivers}
+    item: Row,
+    record: Row,
+    signals: np.ndarray,
+    case: Row,
+    stated: Row,
+    policy: Row,
+    waives: int,
+    unproved: bool,
+) -> tuple[bool, int]:
+    """Return whether score or cold start ask for a step-up that nothing waives; and what asked, and what waived."""
+    asks = unproved and case.score >= case.limit
+    cold = _cold_start(item, case, stated, policy) if unproved else signed(0)
+    if not (asks or cold):
+        return False, signed(0)
+    ours = asks and stated.trusted and _outweighs(signals, case)
+    waives |= _mark(_QUIET, _quiet(item, record, case, policy))
+    asked = ((asks and not ours) or cold != 0) and waives == 0
+    return asked, (cold if asked else signed(0)) | _mark(_TRUSTED, ours) | waives
 
 
-def _outweighs(case: Case) -> np.ndarray:
-    """Return where a trusted network (an office, the company's VPN) may stand for what the score asks.
+@compiled
+def _outweighs(signals: np.ndarray, case: Row) -> bool:
+    """Return whether a trusted network (an office, the company's VPN) may stand for what the score asks.
 
     Trust says whose network it is, not who sits there: nothing that contradicts the account's use elsewhere is
     outweighed, no guessing at the user or from this source, no step-up that nobody passed, and nothing where what is
     entered is sensitive. It is worth as much as the address that the caller states: who lets clients choose it, by a
     header that a proxy does not overwrite, lets them choose to be trusted.
     """
-    louder = _any(*(case.signals[name] > 0 for name in _LOUDER))
-    return ~case.contradicted & ~louder & (case.sensitivity < _HIGH)
+    for at in _LOUDER:
+        if signals[at] > 0:
+            return False
+    return not case.contradicted and case.sensitivity < _HIGH
 
 
-def _quiet(case: Case, policy: Policy) -> np.ndarray:
-    """Return where the same user passed a step-up a moment ago on this device and prefix, for nothing less sensitive.
+@compiled
+def _quiet(item: Row, record: Row, case: Row, policy: Row) -> bool:
+    """Return whether the same user passed a step-up a moment ago on this device and prefix, for nothing less sensitive.
 
     A login without a device id, or that contradicts the account's use elsewhere, is never excused so. An abandoned
     step-up excuses nothing.
     """
-    items, passes = case.items, case.records["passes"]
-    if policy.quiet is None:
-        return np.zeros(len(items), bool)
-    ago = items["event_time"][:, None] - passes["passed_at"]
-    same = (passes["passed_prefix"] == items["prefix"][:, None]) & (passes["passed_device"] == items["device"][:, None])
-    lately = (ago >= 0) & (ago <= policy.quiet.hours * MS_PER_HOUR)
-    enough = (passes["passed_for"] >= case.sensitivity[:, None]) & (passes["passed_for"] < len(SENSITIVITIES))
-    here = (items["device"] > 0) & (items["prefix"] > 0) & ~case.contradicted
-    return (same & lately & enough).any(axis=1) & here
+    if case.contradicted or item.device == 0 or item.prefix == 0:
+        return False
+    for at in range(PASSES):
+        kept = record.passes[at]
+        same = kept.passed_prefix == item.prefix and kept.passed_device == item.device
+        enough = case.sensitivity <= kept.passed_for < len(SENSITIVITIES)
+        if same and enough and 0 <= item.event_time - kept.passed_at <= policy.quiet_ms:
+            return True
+    return False
 
 
-def _cold_start(case: Case, stage: np.ndarray, trusted: np.ndarray, policy: Policy) -> Masks:
-    """Return where so little of a history asks for a step-up: of anybody, and only for what is sensitive."""
-    rule = policy.cold_start
-    if rule is None:
-        return {}
-    strange = exposed(case.items) & ~trusted
-    asks = _least(rule, stage, case.sensitivity, strange)
-    if not asks.any():
-        return {}
-    usual = _least(rule, stage, np.minimum(case.sensitivity, _NORMAL), strange)
-    return {_COLD: asks & usual, _COLD_RESOURCE: asks & ~usual}
+@compiled
+def _cold_start(item: Row, case: Row, stated: Row, policy: Row) -> int:
+    """Return as bits whether so little of a history asks for a step-up: of anybody, or only for what is sensitive."""
+    strange = exposed(item) and not stated.trusted
+    least = policy.cold_exposed if strange else policy.cold_plain
+    if least[case.maturity, case.sensitivity] <= _ALLOW:
+        return signed(0)
+    usual = least[case.maturity, min(case.sensitivity, _NORMAL)] > _ALLOW
+    return _mark(_COLD if usual else _COLD_RESOURCE, True)
 
 
-def _least(rule: ColdStart, stage: np.ndarray, sensitivity: np.ndarray, strange: np.ndarray) -> np.ndarray:
-    """Return where a cold start asks for a step-up."""
-    return np.where(strange, rule.exposed[stage, sensitivity], rule.plain[stage, sensitivity]) > Decision.ALLOW
-
-
-def _fatigue(case: Case, step_up: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """Return where a step-up would be one of many that nobody passes, and where the source has to cool down instead.
+@compiled
+def _fatigue(item: Row, record: Row, policy: Row) -> tuple[bool, bool]:
+    """Return whether a step-up would be one of many that nobody passes, and whether the source has to cool down
+    instead.
 
     It is the source that is counted and cooled down, by the prefix that earlier step-ups were asked at; the user is
     asked as ever from elsewhere, and what the score lets in from there is let in.
     """
-    rule, pending, items = policy.fatigue, case.records["pending"], case.items
-    if rule is None or not step_up.any():
-        return np.zeros(len(items), bool), np.zeros(len(items), bool)
-    ago = items["event_time"][:, None] - pending["time"]
-    here = (pending["origin"] == items["prefix"][:, None]) & (pending["origin"] > 0) & (pending["state"] != Wait.NONE)
-    lately = here & (ago >= 0) & (ago <= rule.hours * MS_PER_HOUR)
-    worn = step_up & (lately.sum(axis=1) >= rule.step_ups)
-    cooling = (lately & (ago <= rule.cool_down_minutes * _MS_PER_MINUTE)).any(axis=1)
-    return worn, worn & cooling & (rule.then == "cool_down")
-
-
-def _held(case: Case, stage: np.ndarray, terms: Terms) -> dict[str, Masks]:
-    """Return where the policy's rules hold, by bit, under what they do. To lower something to a step-up does nothing:
-    the score asks for no more, and what denies is not lowered."""
-    held: dict[str, Masks] = {"waives": {}, "demands": {}, "denies": {}}
-    if terms.rules:
-        facts = Facts(case.items, case.signals, case.score, case.sensitivity, stage)
-        for at, (rule, named) in enumerate(zip(terms.policy.rules, terms.rules, strict=True), len(BUILT_IN)):
-            if rule.demands:
-                held["denies" if rule.decision == Decision.DENY else "demands"][at] = holds(rule, facts, named)
-            elif rule.decision == Decision.ALLOW:
-                held["waives"][at] = holds(rule, facts, named)
-    return held
-
-
-def _any(*masks: np.ndarray) -> np.ndarray:
-    """Return where at least one of some masks holds."""
-    found = masks[0]
-    for mask in masks[1:]:
-        found = found | mask
-    return found
-
-
-def _bits(marks: Masks, count: int) -> np.ndarray:
-    """Return where which bits hold, as one number an item."""
-    found = np.zeros(count, np.uint64)
-    for bit, mask in marks.items():
-        if mask.any():
-            found |= np.where(mask, np.uint64(1 << bit), np.uint64(0))
-    return found
+    count, cooling = 0, False
+    for at in range(PENDING):
+        waiting = record.pending[at]
+        ago = item.event_time - waiting.time
+        here = waiting.origin == item.prefix and waiting.origin > 0 and waiting.state != _WAIT_NONE
+        if here and 0 <= ago <= policy.fatigue_ms:
+            count += 1
+            cooling |= ago <= policy.cool_down_ms
+    worn = count >= policy.fatigue_step_ups
+    return worn, worn and cooling
 
 
 def rule_reasons(verdict: np.void, policy: Policy) -> list[dict[str, Any]]:

@@ -1,6 +1,10 @@
-"""Distances between points and what they say about journeys between uncertain places, for columns."""
+"""Distances between points and what they say about journeys between uncertain places."""
+
+import math
 
 import numpy as np
+
+from riskengine.compiled import compiled
 
 EARTH_KM = 6371.0088
 # sigma of a Rayleigh-distributed error, as a share of the radius that holds it with 67 % confidence: 1/sqrt(-2 ln 0.33)
@@ -11,89 +15,103 @@ _TAIL = 8.0  # standard deviations beyond which a normal density is nothing at t
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
 
-def distance_km(
-    latitude: np.ndarray, longitude: np.ndarray, to_latitude: np.ndarray, to_longitude: np.ndarray
-) -> np.ndarray:
-    """Return great-circle distances in km (sphere of mean radius), rounded to 1 m; NaN where a coordinate is.
+@compiled
+def rounded(value: float, steps: float) -> float:
+    """Return a value on the grid of 1 / `steps`, halves to even; NaN stays NaN.
 
-    >>> distance_km(np.array([40.7128]), np.array([-74.006]), np.array([35.6895]), np.array([139.6917])).round()
-    array([10849.])
+    >>> rounded(0.12345678, 1e6), rounded(2.5, 1.0)
+    (0.123457, 2.0)
     """
-    a, b = np.radians(latitude), np.radians(to_latitude)
-    half = np.radians(to_longitude - longitude) / 2
-    chord = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(half) ** 2
-    return np.round(2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(chord, 0.0, 1.0))), 3)
+    found: float = np.rint(value * steps) / steps
+    return found
 
 
-def normal_tail(x: np.ndarray) -> np.ndarray:
+@compiled
+def distance_km(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Return the great-circle distance in km (sphere of mean radius), rounded to 1 m; NaN where a coordinate is.
+
+    >>> distance_km(40.7128, -74.006, 35.6895, 139.6917)
+    10848.823
+    """
+    a, b = math.radians(latitude), math.radians(to_latitude)
+    half = math.radians(to_longitude - longitude) / 2
+    chord = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(half) ** 2
+    if math.isnan(chord):
+        return math.nan
+    return rounded(2 * EARTH_KM * math.asin(math.sqrt(min(max(chord, 0.0), 1.0))), 1000.0)
+
+
+@compiled
+def normal_tail(x: float) -> float:
     """Return P(N(0, 1) > x), within 1.2e-7 relative (the Chebyshev fit of erfc in Numerical Recipes, section 6.2)."""
-    z = np.abs(x) / np.sqrt(2.0)
+    z = abs(x) / math.sqrt(2.0)
     t = 1.0 / (1.0 + 0.5 * z)
-    fit = np.zeros_like(t)
+    fit = 0.0
     for coefficient in _ERFC:
         fit = fit * t + coefficient
-    half = 0.5 * t * np.exp(-z * z + fit)
-    return np.where(x >= 0, half, 1.0 - half)
+    half = 0.5 * t * math.exp(-z * z + fit)
+    return half if x >= 0 else 1.0 - half
 
 
-_ERFC = (
-    0.17087277,
-    -0.82215223,
-    1.48851587,
-    -1.13520398,
-    0.27886807,
-    -0.18628806,
-    0.09678418,
-    0.37409196,
-    1.00002368,
-    -1.26551223,
+_ERFC = np.array(
+    [
+        0.17087277,
+        -0.82215223,
+        1.48851587,
+        -1.13520398,
+        0.27886807,
+        -0.18628806,
+        0.09678418,
+        0.37409196,
+        1.00002368,
+        -1.26551223,
+    ]
 )
 
 
-def marcum_q(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+@compiled
+def marcum_q(a: float, b: float) -> float:
     """Return Q1(a, b): the chance that a plane point with unit normal errors, centred `a` from home, lies beyond `b`.
 
-    Element-wise, within 1e-6 absolute for 0 <= a, b; NaN where an argument is. The error across the direction of the
-    centre is integrated by Gauss and Legendre, the one along it is the normal distribution function.
+    Within 1e-6 absolute for 0 <= a, b; NaN where an argument is. The error across the direction of the centre is
+    integrated by Gauss and Legendre, the one along it is the normal distribution function.
 
-    >>> marcum_q(np.array([0.0, 5.0]), np.array([1.0, 0.0])).round(5).tolist()
-    [0.60653, 1.0]
+    >>> round(marcum_q(0.0, 1.0), 5), marcum_q(5.0, 0.0)
+    (0.60653, 1.0)
     """
-    widest = np.minimum(b, _TAIL)
-    inside = np.zeros(np.broadcast(a, b).shape)
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        angle = np.pi / 4 * (node + 1)  # 0 to pi/2; the substitution takes the edge out of the square root
-        across = widest * np.sin(angle)
-        along = np.sqrt(np.maximum(b * b - across * across, 0.0))
+    if math.isnan(a) or math.isnan(b):
+        return math.nan
+    widest, inside = min(b, _TAIL), 0.0
+    for at in range(len(_NODES)):
+        angle = math.pi / 4 * (_NODES[at] + 1)  # 0 to pi/2; the substitution takes the edge out of the square root
+        across = widest * math.sin(angle)
+        along = math.sqrt(max(b * b - across * across, 0.0))
         chance = normal_tail(-(along - a)) - normal_tail(along + a)
-        density = np.exp(-0.5 * across * across) / np.sqrt(2 * np.pi)
-        inside = inside + (2 * np.pi / 4 * weight) * density * chance * widest * np.cos(angle)
-    return np.clip(1.0 - inside, 0.0, 1.0)
+        density = math.exp(-0.5 * across * across) / math.sqrt(2 * math.pi)
+        inside += (2 * math.pi / 4 * _WEIGHTS[at]) * density * chance * widest * math.cos(angle)
+    return min(max(1.0 - inside, 0.0), 1.0)
 
 
+@compiled
 def reach_km(
-    hours: np.ndarray, speed_kmh: float, ground_kmh: float, ground_km: float, airport_hours: float, slack_km: float
-) -> np.ndarray:
+    hours: float, speed_kmh: float, ground_kmh: float, ground_km: float, airport_hours: float, slack_km: float
+) -> float:
     """Return how far anybody gets in `hours`: on the ground up to `ground_km`, beyond it by air after the airport."""
-    ground = np.minimum(ground_kmh * hours, ground_km)
-    return np.maximum(ground, speed_kmh * (hours - airport_hours)) + slack_km
+    return max(min(ground_kmh * hours, ground_km), speed_kmh * (hours - airport_hours)) + slack_km
 
 
-def impossibility(
-    distance: np.ndarray, radius: np.ndarray, to_radius: np.ndarray, reach: np.ndarray
-) -> np.ndarray:
+@compiled
+def impossibility(distance: float, radius: float, to_radius: float, reach: float) -> float:
     """Return, 0 to 1 on a grid of 1e-6, how surely a journey of `distance` km exceeds what `reach` km allows.
 
     It is 1 - P(a distance this great or greater is measured | the true one is just `reach`): a test of the hypothesis
-    that the journey was possible. (The
-    Rice-distributed P(true > reach | measured) of the literature calls two logins in one second at one and the same
-    wide place impossible: with a measured distance of 0 it grows with the uncertainty. This one is 0 there.)
-    Radii are km with 67 % confidence. NaN where anything is unknown.
+    that the journey was possible. (The Rice-distributed P(true > reach | measured) of the literature calls two logins
+    in one second at one and the same wide place impossible: with a measured distance of 0 it grows with the
+    uncertainty. This one is 0 there.) Radii are km with 67 % confidence. NaN where anything is unknown.
     """
-    sigma = SIGMA_PER_R67 * np.sqrt(radius * radius + to_radius * to_radius)
-    result = np.where(np.isnan(distance + sigma + reach), np.nan, 0.0)
-    far = distance > reach
-    if far.any():
-        possible = marcum_q(reach[far] / sigma[far], distance[far] / sigma[far])
-        result[far] = np.round(1.0 - possible, 6)
-    return result
+    sigma = SIGMA_PER_R67 * math.sqrt(radius * radius + to_radius * to_radius)
+    if math.isnan(distance + sigma + reach):
+        return math.nan
+    if distance <= reach:
+        return 0.0
+    return rounded(1.0 - marcum_q(reach / sigma, distance / sigma), 1e6)

@@ -4,6 +4,7 @@ from enum import IntEnum, IntFlag
 
 import numpy as np
 
+from riskengine.compiled import Row, compiled
 from riskengine.errors import Fault, InvalidInput
 
 
@@ -93,6 +94,8 @@ def kind_of(name: str) -> Kind:
         raise InvalidInput([Fault("", f"is not a kind of network: one of {', '.join(KINDS)}")]) from error
 
 
+_UNKNOWN, _BROADBAND = int(Kind.UNKNOWN), int(Kind.BROADBAND)
+
 # Strongest first; the first that holds names the kind. The libloc flags are noisy (a mobile carrier carries 82
 # anonymous-proxy flags), so they speak only where the ASN table is silent.
 _BY_TRAIT = (
@@ -113,19 +116,41 @@ _BY_FLAG = (
 )
 
 
-def resolve(traits: np.ndarray, listed: np.ndarray, located: np.ndarray) -> np.ndarray:
-    """Return each address's kind code (int8) from its evidence: databases' traits, then the ASN table, then flags.
+_TRAITS, _TRAIT_KINDS = (np.array(column, np.int64) for column in zip(*_BY_TRAIT, strict=True))
+_FLAGS, _FLAG_KINDS = (np.array(column, np.int64) for column in zip(*_BY_FLAG, strict=True))
+
+
+@compiled
+def kind_by(traits: int, listed: int, located: bool) -> int:
+    """Return an address's kind code from its evidence: databases' traits, then the ASN table, then flags.
 
     `traits` holds `Trait` bits, `listed` the kind code of the ASN table (0 where it is silent), `located` whether any
     database knows the address at all: one that is known and unremarkable is broadband.
 
-    >>> resolve(np.array([0, 0, 2]), np.array([0, 9, 9]), np.array([True, True, True])).tolist()
-    [1, 9, 11]
+    >>> kind_by(0, 0, True), kind_by(0, 9, True), kind_by(2, 9, True)
+    (1, 9, 11)
     """
-    kind = np.where(located, np.int8(Kind.BROADBAND), np.int8(Kind.UNKNOWN))
-    for bits, value in reversed(_BY_FLAG):
-        kind = np.where(traits & bits != 0, np.int8(value), kind)
-    kind = np.where(listed > 0, listed, kind)
-    for bits, value in reversed(_BY_TRAIT):
-        kind = np.where(traits & bits != 0, np.int8(value), kind)
-    return kind.astype(np.int8)
+    for at in range(len(_TRAITS)):
+        if traits & _TRAITS[at]:
+            return int(_TRAIT_KINDS[at])
+    if listed > 0:
+        return listed
+    for at in range(len(_FLAGS)):
+        if traits & _FLAGS[at]:
+            return int(_FLAG_KINDS[at])
+    return _BROADBAND if located else _UNKNOWN
+
+
+@compiled
+def resolved(item: Row) -> int:
+    """Return the kind code of an item's address, by `kind_by`."""
+    return kind_by(item.traits, item.listed, item.asn + item.country > 0)
+
+
+@compiled
+def resolve(items: np.ndarray) -> np.ndarray:
+    """Return the kind code (int8) of each item's address."""
+    found = np.empty(len(items), np.int8)
+    for at in range(len(items)):
+        found[at] = resolved(items[at])
+    return found

@@ -14,11 +14,13 @@ import psycopg
 import pytest
 
 from riskengine.app import start_logging
+from riskengine.assess import ready
 from riskengine.seal import Keys, Seal
 from riskengine.store.contract import Store
 from riskengine.store.memory import MemoryStore
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
+from tests.doors import default_policy
 from tests.fixtures_geo import World, write_world
 
 with warnings.catch_warnings():
@@ -38,6 +40,7 @@ SERVER_FOLDER = "TESTS_POSTGRES_FOLDER"
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
+        ready(default_policy())  # compiled here once, before workers and servers of tests would all do it
         os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="riskengine-tests-")
 
 

@@ -14,7 +14,7 @@ from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import PolicyError
 from riskengine.event import ACTIONS, NETWORK_TYPES, parse_event
 from riskengine.geo import R99_PER_R67
-from riskengine.history.record import NO_OFFSET, Records, blank, look
+from riskengine.history.record import NO_OFFSET, Records, blank
 from riskengine.locate.atlas import PLACE, Label
 from riskengine.network import Kind
 from riskengine.policy.parse import parse
@@ -23,13 +23,13 @@ from riskengine.settings import package_files
 from riskengine.signals.corroboration import (
     ACCURACY_MOST_KM,
     connection_mismatch,
-    facts,
     missing_evidence,
-    places_of,
     position_mismatch,
     rtt_mismatch,
+    tell,
     timezone_mismatch,
 )
+from tests import columns
 from tests.doors import SEAL, arrivals_of
 from tests.test_habits import habits
 from tests.test_history import NEW_YORK, TOKYO, after, login
@@ -50,12 +50,18 @@ def with_edges(body: str = EDGES) -> Policy:
 POLICY = with_edges()
 RULES = POLICY.corroboration
 GROSS = POLICY.networks.gross_error
+AT = Names(edges={"fra": 0, "nyc": 1, "moon": 2})
 
 
-def signal(function: Any, item: Batch, record: Records | None = None, *more: Any) -> float:
+def signal(function: Any, item: Batch, record: Records | None = None) -> float:
     """Return what one signal says of one item."""
     known = blank(1) if record is None else record
-    return float(np.round(function(item, known, look(known, item), POLICY, *more), 6)[0])
+    return float(np.round(columns.signal(function, item, known, POLICY, AT), 6)[0])
+
+
+def facts(item: Batch, record: Records) -> np.ndarray:
+    """Return the verdict in which the numbers of the sentences stand."""
+    return columns.told(tell, item, record, POLICY, AT)
 
 
 def keeps(zone: float = NO_OFFSET, **trusted: Any) -> Records:
@@ -286,8 +292,6 @@ def test_a_client_cannot_excuse_itself_by_being_vague() -> None:
 
 # Round trip
 
-AT = places_of({"fra": 0, "nyc": 1, "moon": 2}, POLICY)
-
 
 @pytest.mark.parametrize(
     ("ms", "edge", "given", "expected"),
@@ -309,7 +313,7 @@ AT = places_of({"fra": 0, "nyc": 1, "moon": 2}, POLICY)
 def test_light_is_no_faster(ms: float, edge: int, given: dict[str, Any], expected: float) -> None:
     item = login(**{"rtt": ms, "edge": edge, **given})
 
-    np.testing.assert_allclose(signal(rtt_mismatch, item, None, AT), expected, atol=1e-6)
+    np.testing.assert_allclose(signal(rtt_mismatch, item), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -412,23 +416,22 @@ def test_what_is_usual(logins: int, silent: int, expected: float) -> None:
 
 def test_the_sentences_have_their_numbers() -> None:
     item = login(offset=WINTER, client_offset=JAPAN, rtt=12.0, edge=0, **FAR)
-    told = facts(item, TALKER, POLICY, AT)
+    told = facts(item, TALKER)
 
     assert told["clock_ahead"].tolist() == [840.0], "as one says it, though a clock shows ten hours less"
     assert told["clock_usual"].tolist() == [False]
     assert told["claimed_km"].round().tolist() == [10849.0]
     assert told["edge_km"].round(-2).tolist() == [6200.0]
     assert told["missed"].tolist() == [0]
-    assert facts(login(), TALKER, POLICY, AT)["missed"].tolist() == [0b101], "the time zone and the round trip"
-    masked = facts(login(offset=WINTER, client_offset=JAPAN, kind=Kind.VPN), keeps(INDIA), POLICY, AT)
+    assert facts(login(), TALKER)["missed"].tolist() == [0b101], "the time zone and the round trip"
+    masked = facts(login(offset=WINTER, client_offset=JAPAN, kind=Kind.VPN), keeps(INDIA))
     assert (masked["clock_ahead"].tolist(), masked["clock_usual"].tolist()) == ([210.0], [True])
 
 
 def test_saying_more_never_makes_a_login_look_better() -> None:
     silent = login(offset=WINTER)
-    for name in (timezone_mismatch, position_mismatch, connection_mismatch):
+    for name in (timezone_mismatch, position_mismatch, connection_mismatch, rtt_mismatch):
         assert np.isnan(signal(name, silent, TALKER))
-    assert np.isnan(signal(rtt_mismatch, silent, TALKER, AT))
 
 
 def test_a_crowd_is_judged_as_each_alone() -> None:
@@ -440,14 +443,7 @@ def test_a_crowd_is_judged_as_each_alone() -> None:
         ]
     )
     records = np.concatenate([TALKER, TALKER, blank(1)])
-    seen = look(records, items)
-    for function, more in (
-        (timezone_mismatch, ()),
-        (position_mismatch, ()),
-        (rtt_mismatch, (AT,)),
-        (connection_mismatch, ()),
-        (missing_evidence, ()),
-    ):
-        together = function(items, records, seen, POLICY, *more)
-        apart = [signal(function, items[i : i + 1], records[i : i + 1], *more) for i in range(3)]
+    for function in (timezone_mismatch, position_mismatch, rtt_mismatch, connection_mismatch, missing_evidence):
+        together = columns.signal(function, items, records, POLICY, AT)
+        apart = [signal(function, items[i : i + 1], records[i : i + 1]) for i in range(3)]
         np.testing.assert_array_equal(np.round(together, 6), apart)

@@ -1,30 +1,31 @@
 """From score and rules to a decision: what asks, what waives, what demands whatever was waived, what denies."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import numpy as np
 import pytest
 
+from riskengine.assess import VERDICT
 from riskengine.batch import Batch, Located, Names, country_code
-from riskengine.decision import DECISIONS, LEVELS, Case, maturity, rule_reasons, step_up_terms, verdicts
+from riskengine.compiled import compiled
+from riskengine.decision import CASE, DECISIONS, LEVELS, decide, maturity, rule_reasons, step_up_terms
 from riskengine.event import ACTIONS, SENSITIVITIES
-from riskengine.history.record import Records, Wait, blank, day_of, look
+from riskengine.history.record import FLAT, Records, Wait, blank, day_at
 from riskengine.network import Kind
 from riskengine.policy.parse import parse
-from riskengine.policy.policy import Policy, Thresholds, Weights
+from riskengine.policy.policy import SIGNALS, Policy, Thresholds
 from riskengine.policy.rule import MATURITY, MOST
 from riskengine.policy.source import sources
-from riskengine.policy.terms import terms
+from riskengine.policy.terms import Terms, stated, terms
 from riskengine.settings import package_files
+from tests.columns import look_at, signal
 from tests.doors import default_policy
 from tests.test_history import NEW_YORK, START, login
 
 TEXT = (package_files("data") / "policy.toml").read_text()
-SIGNALS = tuple(field.name for field in fields(Weights))
 HOUR_MS = 3_600_000
 HIGH = SENSITIVITIES.index("high")
-HEAD = [("decision", "i1"), ("would_be", "i1"), ("rules", "u8"), ("level", "i1"), ("maturity", "i1"), ("limit", "i8")]
 HERE = ip_network("192.0.2.0/24")
 NOTHING = replace(
     default_policy(), thresholds=Thresholds(40, 20, 70), cold_start=None, quiet=None, fatigue=None
@@ -45,7 +46,7 @@ def history(**given: object) -> Records:
     """Return the record of somebody known for long, seen yesterday."""
     record = blank(1)
     record["learned"], record["days"] = 50, 30
-    record["last_day"] = day_of(np.array([START])) - 1
+    record["last_day"] = day_at(START) - 1
     for name, value in given.items():
         record[name] = value
     return record
@@ -80,6 +81,38 @@ def from_address(address: str, **given: object) -> Batch:
     return login(0, NEW_YORK, address_high=mapped >> 64, address_low=mapped & (2**64 - 1), **given)
 
 
+def case_of(score: float, sensitivity: int, contradicted: bool) -> np.ndarray:
+    """Return one CASE row; the score in points."""
+    case = np.zeros(1, CASE)
+    case["score"], case["sensitivity"], case["contradicted"] = round(score * 10), sensitivity, contradicted
+    return case
+
+
+def all_decided(
+    policy: Policy, items: Batch, records: Records, signals: np.ndarray, cases: np.ndarray, names: Names
+) -> np.ndarray:
+    """Return the verdicts on logins, one a row; signals are in order of SIGNALS."""
+    found, said = np.zeros(len(items), VERDICT), stated(policy, items, names)
+    seen, by = look_at(records, items), terms(policy, names)
+    _decide_all(items, records.view(FLAT), seen, signals, cases.copy(), said, by, found)
+    return found
+
+
+@compiled
+def _decide_all(
+    items: Batch,
+    records: Records,
+    seen: np.ndarray,
+    signals: np.ndarray,
+    cases: np.ndarray,
+    said: np.ndarray,
+    by: Terms,
+    found: np.ndarray,
+) -> None:
+    for at in range(len(items)):
+        decide(items[at], records[at], seen[at], signals[at], cases[at], said[at], by, found[at])
+
+
 def decided(
     policy: Policy,
     item: Batch | None = None,
@@ -93,19 +126,9 @@ def decided(
 ) -> np.void:
     """Return the verdict on one login; signals not given are unknown."""
     items, records = login() if item is None else item, history() if record is None else record
-    case = Case(
-        items,
-        records,
-        look(records, items),
-        {name: np.array([signals.get(name, np.nan)]) for name in SIGNALS},
-        np.array([round(score * 10)]),
-        np.array([sensitivity]),
-        np.array([contradicted]),
-    )
-    found = np.zeros(1, HEAD)
-    for name, column in verdicts(case, terms(policy, names or Names())).items():
-        found[name] = column
-    return found[0]
+    values = np.array([[signals.get(name, np.nan) for name in SIGNALS]])
+    case = case_of(score, sensitivity, contradicted)
+    return all_decided(policy, items, records, values, case, names or Names())[0]
 
 
 def told(verdict: np.void, policy: Policy) -> tuple[str, list[str]]:
@@ -177,12 +200,14 @@ def test_of_several_groups_the_highest_weight_counts_and_elsewhere_the_policy_s(
     policy = parse(TEXT + GROUPS)
     names = Names(groups={("admins", "finance"): 0, ("guests",): 1})
 
-    weights = terms(policy, names).weights_of(np.array([0, 1, -1]))
+    items = np.concatenate([login(groups=0), login(groups=1), login(groups=-1)])
+    rows = terms(policy, names).weights[stated(policy, items, names)["group"]]
+    weights = dict(zip(SIGNALS, rows.T.tolist(), strict=True))
 
     usual = policy.weights
-    assert np.array(weights["new_device"]).tolist() == [60, usual.new_device, usual.new_device]
-    assert np.array(weights["unusual_hour"]).tolist() == [90, usual.unusual_hour, usual.unusual_hour]
-    assert weights["new_agent"] == usual.new_agent
+    assert weights["new_device"] == [60, usual.new_device, usual.new_device]
+    assert weights["unusual_hour"] == [90, usual.unusual_hour, usual.unusual_hour]
+    assert weights["new_agent"] == [usual.new_agent] * 3
 
 
 # --- trusted networks ---------------------------------------------------------------------------------------------
@@ -364,7 +389,7 @@ COLD = replace(NOTHING, cold_start=default_policy().cold_start)
 
 
 def idle(days: int) -> Records:
-    return history(last_day=int(day_of(np.array([START]))[0]) - days)
+    return history(last_day=day_at(START) - days)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +406,7 @@ def idle(days: int) -> Records:
     ],
 )
 def test_maturity(record: Records, stage: str) -> None:
-    assert MATURITY[maturity(record, login(), COLD)[0]] == stage
+    assert MATURITY[signal(maturity, login(), record, COLD)[0]] == stage
 
 
 @pytest.mark.parametrize(
@@ -564,32 +589,18 @@ def test_rows_decided_together_are_decided_as_they_are_alone() -> None:
         items[name] = draw.integers(0, most, count)
     pool = [blank(1), history(), idle(200), passed(1, passed_device=1, passed_prefix=1), pestered(1, 2, 3, origin=1)]
     records = np.concatenate([pool[at] for at in draw.integers(0, len(pool), count)])
-    signals = {name: np.where(draw.random(count) < 0.3, draw.random(count), np.nan) for name in SIGNALS}
-    case = Case(
-        items,
-        records,
-        look(records, items),
-        signals,
-        draw.integers(0, 1001, count),
-        draw.integers(0, 3, count),
-        draw.random(count) < 0.1,
+    signals = np.where(draw.random((count, len(SIGNALS))) < 0.3, draw.random((count, len(SIGNALS))), np.nan)
+    cases = np.concatenate(
+        [
+            case_of(draw.integers(0, 1001) / 10, int(draw.integers(0, 3)), bool(draw.random() < 0.1))
+            for _ in range(count)
+        ]
     )
-    bench = terms(policy, NAMES)
 
-    together = verdicts(case, bench)
+    together = all_decided(policy, items, records, signals, cases, NAMES)
 
     assert len(np.unique(together["rules"])) > 10
     for at in range(count):
         one = slice(at, at + 1)
-        alone = Case(
-            items[one],
-            records[one],
-            look(records[one], items[one]),
-            {name: column[one] for name, column in signals.items()},
-            case.score[one],
-            case.sensitivity[one],
-            case.contradicted[one],
-        )
-        assert {name: column[0] for name, column in verdicts(alone, bench).items()} == {
-            name: column[at] for name, column in together.items()
-        }
+        alone = all_decided(policy, items[one], records[one], signals[one], cases[one], NAMES)
+        assert alone.tobytes() == together[one].tobytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from riskengine.assess import SIGNALS
+from riskengine.policy.policy import SIGNALS
 from riskengine.settings import package_files
 
 PAGE = (Path(__file__).parent.parent / "docs" / "signals.md").read_text()

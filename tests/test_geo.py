@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ncx2, norm
 
+from riskengine.compiled import compiled
 from riskengine.geo import distance_km, impossibility, marcum_q, reach_km
 
 NAN = math.nan
@@ -24,13 +25,11 @@ NAN = math.nan
     ],
 )
 def test_distance_is_the_great_circle(start: tuple[float, float], end: tuple[float, float], km: float) -> None:
-    [found] = distance_km(*(np.array([value]) for value in (*start, *end)))
-
-    assert found == pytest.approx(km, rel=2e-4, abs=0.06)
+    assert distance_km(*start, *end) == pytest.approx(km, rel=2e-4, abs=0.06)
 
 
 def test_an_unknown_coordinate_makes_the_distance_unknown() -> None:
-    found = distance_km(np.array([NAN, 1.0]), np.array([0.0, 0.0]), np.array([0.0, 0.0]), np.array([0.0, NAN]))
+    found = [distance_km(NAN, 0.0, 0.0, 0.0), distance_km(1.0, 0.0, 0.0, NAN)]
 
     assert np.isnan(found).all()
 
@@ -43,30 +42,34 @@ HUNDREDTHS = st.integers(1, 4000).map(lambda n: n / 100)
 def test_marcum_q_is_the_tail_of_the_noncentral_chi_square(a: float, b: float) -> None:
     expected = ncx2.sf(b * b, 2, a * a)
 
-    assert marcum_q(np.array([a]), np.array([b]))[0] == pytest.approx(expected, abs=2e-6)
+    assert marcum_q(a, b) == pytest.approx(expected, abs=2e-6)
 
 
 def test_marcum_q_far_out_is_the_normal_tail() -> None:
-    found = marcum_q(np.array([300.0, 1e4, 66.0, 1.0]), np.array([302.0, 1e4 - 3, 0.5, 90.0]))
+    found = [marcum_q(a, b) for a, b in ((300.0, 302.0), (1e4, 1e4 - 3), (66.0, 0.5), (1.0, 90.0))]
 
     assert found == pytest.approx([norm.sf(2 - 1 / 600), norm.sf(-3), 1.0, 0.0], abs=1e-4)
 
 
+@compiled
+def _all_impossible(rows: np.ndarray) -> np.ndarray:
+    found = np.empty(len(rows))
+    for at in range(len(rows)):
+        found[at] = impossibility(rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3])
+    return found
+
+
 @given(st.lists(st.tuples(st.floats(0, 2e4), st.floats(1, 2e3), st.floats(1, 2e3), st.floats(0, 3e4)), min_size=1))
 def test_a_row_alone_is_the_row_in_a_batch(rows: list[tuple[float, float, float, float]]) -> None:
-    distance, radius, to_radius, reach = (np.array(column) for column in zip(*rows, strict=True))
-    together = impossibility(distance, radius, to_radius, reach)
+    together = _all_impossible(np.array(rows))
 
-    for index in range(len(rows)):
-        row = slice(index, index + 1)
-        alone = impossibility(distance[row], radius[row], to_radius[row], reach[row])
-        assert alone[0] == together[index]
+    for index, row in enumerate(rows):
+        assert impossibility(*row) == together[index]
 
 
 def _impossible(distance: float, radius: float, hours: float) -> float:
-    reach = reach_km(np.array([hours]), 1000.0, 350.0, 250.0, 0.5, 50.0)
-    one = np.array([radius])
-    return float(impossibility(np.array([distance]), one, one, reach)[0])
+    reach = reach_km(float(hours), 1000.0, 350.0, 250.0, 0.5, 50.0)
+    return impossibility(float(distance), float(radius), float(radius), reach)
 
 
 @pytest.mark.parametrize(

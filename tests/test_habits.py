@@ -10,9 +10,10 @@ import pytest
 from riskengine.batch import Batch
 from riskengine.event import DAY_MS, NETWORK_TYPES
 from riskengine.history.habits import CLAIMS_MOST, HOURS_MOST, ROUGH_KM, bin_of, own_offset, take, told
-from riskengine.history.record import CLAIMS, Records, blank
+from riskengine.history.record import CLAIMS, FLAT, Records, blank
 from riskengine.network import Kind
-from tests.test_history import login
+from tests.columns import signal
+from tests.test_history import TOKYO, after, login
 
 WINTER, JAPAN = -300.0, 540.0  # minutes east of UTC in New York and Tokyo
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC).timestamp() * 1000
@@ -29,8 +30,13 @@ def habits(*items: Batch) -> Records:
     """Return the record of one user after these logins, each vouched for."""
     record = blank(1)
     for item in items:
-        take(record, item, np.array([True]))
+        take(record.view(FLAT)[0], item[0])
     return record
+
+
+def clock(record: Records) -> float:
+    """Return the clock that a user lives by."""
+    return own_offset(record.view(FLAT)[0])
 
 
 @pytest.mark.parametrize(
@@ -45,9 +51,7 @@ def habits(*items: Batch) -> Records:
     ],
 )
 def test_three_hours_of_the_week(moment: datetime, offset: float, expected: int) -> None:
-    time = np.array([round(moment.timestamp() * 1000)])
-
-    assert bin_of(time, np.array([offset])).tolist() == [expected]
+    assert bin_of(round(moment.timestamp() * 1000), offset) == expected
 
 
 def test_a_login_is_counted_by_the_clock_of_its_place_when_no_other_is_known() -> None:
@@ -62,7 +66,7 @@ def test_a_journey_does_not_make_day_of_night_at_once() -> None:
 
     assert record["hours"][0, 3] == 2, "the first login abroad is still told by the clock of home"
     assert record["hours"][0, 7] == 1, "the second by that of Tokyo, eleven at night"
-    assert own_offset(record).tolist() == [JAPAN]
+    assert clock(record) == JAPAN
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_journey_does_not_make_day_of_night_at_once() -> None:
 def test_whose_clock_a_user_lives_by(given: dict[str, object], expected: float) -> None:
     record = habits(at(0, 14, **given))
 
-    np.testing.assert_equal(own_offset(record), [expected])
+    np.testing.assert_equal(clock(record), expected)
 
 
 def test_an_hour_no_clock_tells_is_not_counted() -> None:
@@ -93,27 +97,30 @@ def test_an_hour_no_clock_tells_is_not_counted() -> None:
 def test_what_is_not_known_leaves_the_clock_as_it_was() -> None:
     record = habits(at(0, 14), at(1, 14, offset=JAPAN, kind=Kind.VPN))
 
-    assert own_offset(record).tolist() == [WINTER]
+    assert clock(record) == WINTER
     assert record["hours"][0, [3, 11]].tolist() == [1, 1], "a login through a tunnel is told by the user's own clock"
 
 
 def test_only_what_is_vouched_for_is_learned() -> None:
-    items = np.concatenate([at(0, 14, client_offset=WINTER), at(0, 2, client_offset=JAPAN)])
-    records = blank(2)
-    take(records, items, np.array([True, False]))
+    first = at(0, 14, client_offset=WINTER)
+    stranger = at(0, 2, place=TOKYO, client_offset=JAPAN, device=99, agent=98, asn=97, prefix=96, country=95)
+    vouched, then = after(first), after(first, stranger)
 
-    assert records["hours"].sum(axis=1).tolist() == [1, 0]
-    assert records["claims_of"].tolist() == [1, 0]
-    assert records[1:].tobytes() == blank(1).tobytes()
+    assert (vouched["hours"].sum(), then["hours"].sum()) == (1, 1)
+    assert (vouched["claims_of"].tolist(), then["claims_of"].tolist()) == ([1], [1])
+    for name in ("hours", "zone", "claims", "claims_of"):
+        assert then[name].tobytes() == vouched[name].tobytes(), name
 
 
 def test_users_taken_together_are_as_taken_one_by_one() -> None:
     items = np.concatenate([at(day, 3 * day, offset=60.0 * day, rtt=1.0 * day) for day in range(8)])
     together, apart = blank(8), blank(8)
     for _ in range(50):
-        take(together, items, np.ones(8, bool))
         for row in range(8):
-            take(apart[row : row + 1], items[row : row + 1], np.ones(1, bool))
+            take(together.view(FLAT)[row], items[row])
+    for row in range(8):
+        for _ in range(50):
+            take(apart[row : row + 1].view(FLAT)[0], items[row])
 
     assert together.tobytes() == apart.tobytes()
 
@@ -138,7 +145,7 @@ def test_what_a_client_tells_is_counted() -> None:
         "claimed_type": 1,
     }
     assert record["claims_of"].tolist() == [3]
-    assert told(np.concatenate([all_told, at(0, 14)])).tolist() == [[True] * 4, [False] * 4]
+    assert signal(told, np.concatenate([all_told, at(0, 14)]), blank(2)).tolist() == [0b1111, 0]
 
 
 def test_counts_of_what_a_client_tells_fade_and_keep_their_share() -> None:

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from riskengine.batch import Batch, Decision, Located, Role, country_code, empty
 from riskengine.event import DAY_MS, OUTCOMES, REPORT_RESULTS
-from riskengine.history.learn import PASS_MS, WAIT_MS, fold, learn, settle
+from riskengine.history.learn import PASS_MS, WAIT_MS, fold
 from riskengine.history.record import (
+    ATTRIBUTES,
     HABITS,
     RECORD,
     Records,
     Status,
     blank,
-    look,
     pack,
     place_key,
     place_of,
@@ -22,6 +22,7 @@ from riskengine.history.record import (
 )
 from riskengine.history.stays import NO_TIME, neighbours
 from riskengine.network import Kind
+from tests.columns import look_at, take_in
 
 START = 1_772_582_400_000
 NEW_YORK, TOKYO = (40.7128, -74.006), (35.6895, 139.6917)
@@ -57,7 +58,7 @@ def after(*items: Batch) -> Records:
 
 def status(record: Records, item: Batch) -> dict[str, int]:
     """Return the standing of each attribute that an item shows."""
-    return {name: int(value[0]) for name, value in look(record, item).status.items()}
+    return dict(zip(ATTRIBUTES, look_at(record, item)["status"][0].tolist(), strict=True))
 
 
 ASKED: dict[str, object] = {"decision": Decision.STEP_UP}
@@ -261,33 +262,33 @@ def test_a_record_fits_two_to_a_page_and_comes_back_as_it_was() -> None:
 
 @given(st.floats(-90, 90), st.floats(-180, 180))
 def test_a_place_key_keeps_a_hundredth_of_a_degree(latitude: float, longitude: float) -> None:
-    key = place_key(np.array([latitude]), np.array([longitude]))
+    key = place_key(latitude, longitude)
     north, east = place_of(key)
 
-    assert key[0] > 0
-    assert abs(north[0] - latitude) <= 0.0051
-    assert min(abs(east[0] - longitude), 360 - abs(east[0] - longitude)) <= 0.0051
+    assert 0 < key < 2**32
+    assert abs(north - latitude) <= 0.0051
+    assert min(abs(east - longitude), 360 - abs(east - longitude)) <= 0.0051
 
 
 def test_neighbours_are_found_on_both_sides() -> None:
     record = after(login(0), login(2, TOKYO))
-    slots, gaps = neighbours(record["stays"], np.array([START + DAY_MS // 2]))
+    earlier, before, later, after_it = neighbours(record["stays"][0], START + DAY_MS // 2)
 
-    assert gaps[0].tolist() == [DAY_MS // 2, DAY_MS + DAY_MS // 2]
-    assert slots[0, 0] != slots[0, 1]
+    assert [before, after_it] == [DAY_MS // 2, DAY_MS + DAY_MS // 2]
+    assert earlier != later
 
 
 def test_a_time_within_a_stay_is_measured_to_the_logins_that_bound_it() -> None:
     record = after(login(0), login(0.4))
-    _, gaps = neighbours(record["stays"], np.array([START + DAY_MS // 10]))
+    _, before, _, after_it = neighbours(record["stays"][0], START + DAY_MS // 10)
 
-    assert gaps[0].tolist() == [DAY_MS // 10, round(0.3 * DAY_MS)]
+    assert [before, after_it] == [DAY_MS // 10, round(0.3 * DAY_MS)]
 
 
 def test_without_stays_there_are_no_neighbours() -> None:
-    _, gaps = neighbours(blank(1)["stays"], np.array([START]))
+    _, before, _, after_it = neighbours(blank(1)["stays"][0], START)
 
-    assert gaps[0].tolist() == [NO_TIME, NO_TIME]
+    assert [before, after_it] == [NO_TIME, NO_TIME]
 
 
 @st.composite
@@ -318,8 +319,7 @@ def test_learning_one_by_one_is_the_fold(items: Batch) -> None:
     kept = items[items["result"] != REPORT_RESULTS.index("confirmed_compromised")]
     record = blank(1)
     for index in range(len(kept)):
-        settle(record, kept[index : index + 1])
-        learn(record, kept[index : index + 1], look(record, kept[index : index + 1]))
+        take_in(record, kept[index : index + 1])
 
     assert record.dtype == RECORD
     assert record.tobytes() == fold(kept).tobytes() if len(kept) else True
@@ -329,13 +329,10 @@ def test_learning_one_by_one_is_the_fold(items: Batch) -> None:
 def test_many_users_at_once_learn_as_each_alone(items: Batch) -> None:
     together = blank(3)
     for index in range(len(items)):
-        rows = np.concatenate([items[index : index + 1]] * 3)
-        settle(together, rows)
-        learn(together, rows, look(together, rows))
+        take_in(together, np.concatenate([items[index : index + 1]] * 3))
     alone = blank(1)
     for index in range(len(items)):
-        settle(alone, items[index : index + 1])
-        learn(alone, items[index : index + 1], look(alone, items[index : index + 1]))
+        take_in(alone, items[index : index + 1])
 
     assert all(record == alone[0] for record in together)
 
@@ -362,7 +359,6 @@ def test_what_nothing_vouches_for_is_no_habit() -> None:
 def test_counts_that_fade_do_not_wrap() -> None:
     record = after(*[login(day, mfa=1) for day in range(3)])
     record["agent"]["count"][0, 0], record["shown"][:] = 65535, 255
-    item = login(9)
-    learn(record, item, look(record, item))
+    take_in(record, login(9))
 
     assert record["agent"]["count"][0, 0] > 30_000

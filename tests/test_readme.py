@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from riskengine.assess import SIGNALS
 from riskengine.check import format_time
 from riskengine.decision import BUILT_IN
 from riskengine.live import now_ms
 from riskengine.policy.odd import oddities
 from riskengine.policy.parse import parse
+from riskengine.policy.policy import SIGNALS
 from tests.fixtures_geo import NEW_YORK, TOKYO, write_asn_db, write_city_db
 
 ROOT = Path(__file__).parent.parent

@@ -1,23 +1,23 @@
 """Every signal: where it fires, where it is silent, where it is unknown; and what becomes of points and rules."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import astuple, replace
 from ipaddress import ip_address
 
 import numpy as np
 import pytest
 
-from riskengine.assess import SIGNALS, Assessments, assess
+from riskengine.assess import Assessments, assess
 from riskengine.batch import Batch, Decision, Located, Names, country_code
 from riskengine.decision import DECISIONS, LEVELS, rule_reasons
 from riskengine.event import ACTIONS, OUTCOMES
 from riskengine.history.learn import fold
 from riskengine.history.record import blank
-from riskengine.network import Kind, Trait, kind_of, resolve
+from riskengine.network import Kind, Trait, kind_by, kind_of
 from riskengine.policy.parse import parse
-from riskengine.policy.policy import Policy
+from riskengine.policy.policy import SIGNALS, Policy
 from riskengine.reason import SENTENCES, Evidence, spell
-from riskengine.score import points_of, total_of
+from riskengine.score import score
 from riskengine.settings import package_files
 from tests.doors import default_policy
 from tests.test_history import ASKED, NEW_YORK, START, TOKYO, login, report
@@ -236,11 +236,15 @@ def test_a_stale_second_factor_does_not_satisfy_a_step_up() -> None:
 
 
 def test_points_add_up_to_the_score_also_beyond_a_hundred() -> None:
-    values = {name: np.array([1.0, 0.37, math.nan]) for name in SIGNALS}
-    points = points_of(values, asdict(default_policy().weights), {})
+    weights = np.array(astuple(default_policy().weights))
+    points = np.zeros((3, len(SIGNALS)), np.int64)
+    whole = np.ones(len(SIGNALS))
+    values = (whole, whole * 0.37, whole * math.nan)
+    scores = [score(signals, weights, whole, row) for signals, row in zip(values, points, strict=True)]
 
-    assert total_of(points).tolist()[::2] == [1000, 0]
-    assert all((value >= 0).all() for value in points.values())
+    assert scores[::2] == [1000, 0]
+    assert points.sum(axis=1).tolist() == scores
+    assert (points >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -255,9 +259,7 @@ def test_points_add_up_to_the_score_also_beyond_a_hundred() -> None:
     ],
 )
 def test_evidence_resolves_to_one_kind(traits: int, listed: int, expected: str) -> None:
-    found = resolve(np.array([traits]), np.array([listed], np.int8), np.array([True]))
-
-    assert found[0] == kind_of(expected)
+    assert kind_by(int(traits), int(listed), True) == kind_of(expected)
 
 
 def test_reasons_come_strongest_first() -> None:

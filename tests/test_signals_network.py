@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from riskengine.batch import Batch
-from riskengine.history.record import Records, Seen, blank, look
+from riskengine.history.record import ATTRIBUTES, blank
 from riskengine.network import Kind
-from riskengine.policy.policy import Policy
+from riskengine.policy.sheet import sheet_of
 from riskengine.signals.attempts import address_attempts, failed_attempts, guessing_campaign, password_spray
 from riskengine.signals.network import (
     PUBLIC_EVIDENCE,
@@ -20,12 +20,13 @@ from riskengine.signals.network import (
     shared_address,
     sharing_class,
 )
+from tests.columns import signal as signal_of
 from tests.doors import default_policy
 from tests.test_history import TOKYO, after, login
 
 POLICY = default_policy()
 Given = dict[str, Any]
-Signal = Callable[[Batch, Records, Seen, Policy], np.ndarray]
+Signal = Callable[..., Any]
 
 OFFICE: Given = {"line_regulars": 20, "line_user_days": 200, "line_attempts": 210}
 CAFE: Given = {"line_regulars": 20, "line_user_days": 25, "line_attempts": 27}
@@ -36,7 +37,7 @@ QUIET: Given = {"line_attempts": 4}
 def value(signal: Signal, item: Batch, *before: Batch) -> float:
     """Return a signal of an item after a history."""
     records = after(*before) if before else blank(1)
-    return float(signal(item, records, look(records, item), POLICY)[0])
+    return float(signal_of(signal, item, records)[0])
 
 
 def home(**given: Any) -> list[Batch]:
@@ -62,7 +63,7 @@ def home(**given: Any) -> list[Batch]:
     ],
 )
 def test_what_shares_an_address(given: Given, expected: Shared) -> None:
-    assert sharing_class(login(**given), POLICY).tolist() == [expected]
+    assert value(sharing_class, login(**given)) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_strangers_share_the_address(given: Given, expected: float, evidence: st
     item = login(**given)
 
     assert value(shared_address, item) == pytest.approx(expected, nan_ok=True, abs=1e-6)
-    assert PUBLIC_EVIDENCE[public_evidence(item, POLICY)[0]] == evidence
+    assert PUBLIC_EVIDENCE[int(value(public_evidence, item))] == evidence
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,13 @@ FULL = {
 NONE = dict.fromkeys(FULL, 0.0)
 
 
+def bits_of(item: Batch) -> dict[str, float]:
+    """Return what colleagues are worth to an item, by attribute."""
+    bits = np.full(len(ATTRIBUTES), np.nan)
+    colleague_bits(item[0], sheet_of(POLICY)[0], bits)
+    return {name: float(bits[ATTRIBUTES.index(name)]) for name in FULL}
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -141,11 +149,11 @@ NONE = dict.fromkeys(FULL, 0.0)
     ],
 )
 def test_colleagues_speak_for_a_login(given: Given, expected: dict[str, float]) -> None:
-    assert {name: float(bits[0]) for name, bits in colleague_bits(login(**given), POLICY).items()} == expected
+    assert bits_of(login(**given)) == expected
 
 
 def test_the_more_colleagues_the_more_they_say() -> None:
-    bits = [float(colleague_bits(login(country_regulars=count), POLICY)["country"][0]) for count in range(13)]
+    bits = [bits_of(login(country_regulars=count))["country"] for count in range(13)]
 
     assert bits[:3] == [0.0, 0.0, 0.0]
     assert 0 < bits[3] < bits[5] < bits[10] == bits[12] == POLICY.sharing.country_bits
@@ -193,9 +201,8 @@ def test_failures_elsewhere_do_not_touch_a_user_at_home(signal: Signal) -> None:
 
 
 def test_a_campaign_needs_many_users() -> None:
-    seen = look(blank(1), login())
     campaign: Given = {"address_attempts": 110, "address_failures": 105, "address_users": 21}
 
-    assert guessing_campaign(login(**campaign), seen, POLICY).tolist() == [True]
-    assert guessing_campaign(login(**{**campaign, "address_users": 19}), seen, POLICY).tolist() == [False]
-    assert guessing_campaign(login(**{**campaign, "address_attempts": 120}), seen, POLICY).tolist() == [False]
+    assert signal_of(guessing_campaign, login(**campaign), blank(1)).tolist() == [True]
+    assert signal_of(guessing_campaign, login(**{**campaign, "address_users": 19}), blank(1)).tolist() == [False]
+    assert signal_of(guessing_campaign, login(**{**campaign, "address_attempts": 120}), blank(1)).tolist() == [False]

@@ -7,9 +7,10 @@ import pytest
 
 from riskengine.batch import Batch
 from riskengine.event import ACTIONS
-from riskengine.history.record import NO_OFFSET, Records, blank, day_of, look
+from riskengine.history.record import NO_OFFSET, Records, blank, day_at
 from riskengine.network import Kind
-from riskengine.signals.timing import facts, idle_account, unusual_hour
+from riskengine.signals.timing import idle_account, tell, unusual_hour
+from tests.columns import signal, told
 from tests.doors import default_policy
 from tests.test_habits import JAPAN, WINTER, at
 
@@ -34,7 +35,7 @@ SUNDAYS = user(range(6, 7), (7,), 60)
 
 
 def unusual(record: Records, item: Batch) -> float:
-    return float(np.round(unusual_hour(item, record, look(record, item), default_policy()), 6)[0])
+    return float(np.round(signal(unusual_hour, item, record), 6)[0])
 
 
 @pytest.mark.parametrize(
@@ -114,14 +115,14 @@ def test_who_lands_elsewhere_may_keep_their_hours_or_take_up_the_new_ones() -> N
 
 def test_the_sentence_has_its_numbers() -> None:
     home = user(WEEKDAYS, (3, 4, 5), 8, zone=WINTER)
-    told = facts(at(1, 8, offset=WINTER), home)
+    night = told(tell, at(1, 8, offset=WINTER), home)
 
-    assert told["minute_of_week"].tolist() == [24 * 60 + 3 * 60], "three in the morning of a Tuesday in New York"
-    assert told["logins_then"].tolist() == [0]
-    assert told["logins_of"].tolist() == [120]
-    assert told["idle_days"].tolist() == [-1]
-    assert told["logins_near"].tolist() == [0]
-    morning = facts(at(1, 14, offset=WINTER), home)
+    assert night["minute_of_week"].tolist() == [24 * 60 + 3 * 60], "three in the morning of a Tuesday in New York"
+    assert night["logins_then"].tolist() == [0]
+    assert night["logins_of"].tolist() == [120]
+    assert night["idle_days"].tolist() == [-1]
+    assert night["logins_near"].tolist() == [0]
+    morning = told(tell, at(1, 14, offset=WINTER), home)
     assert morning["logins_then"].tolist() == [80]
     assert morning["logins_near"].tolist() == [16]
 
@@ -129,7 +130,7 @@ def test_the_sentence_has_its_numbers() -> None:
 def seen_last(days: int) -> tuple[Records, Batch]:
     """Return a user who was seen so many days before a login, and the login."""
     record, item = blank(1), at(0, 12)
-    record["learned"], record["last_day"] = 3, day_of(item["event_time"]).astype(int) - days
+    record["learned"], record["last_day"] = 3, day_at(int(item["event_time"][0])) - days
     return record, item
 
 
@@ -147,23 +148,20 @@ def seen_last(days: int) -> tuple[Records, Batch]:
 def test_an_account_left_idle(days: int, expected: float) -> None:
     record, item = seen_last(days)
 
-    assert idle_account(item, record, look(record, item), default_policy()).tolist() == [expected]
-    assert facts(item, record)["idle_days"].tolist() == [max(days, 0)]
+    assert signal(idle_account, item, record).tolist() == [expected]
+    assert told(tell, item, record)["idle_days"].tolist() == [max(days, 0)]
 
 
 def test_an_account_never_seen_is_not_idle_but_unknown() -> None:
     item = at(0, 12)
 
-    assert np.isnan(idle_account(item, blank(1), look(blank(1), item), default_policy())).all()
+    assert np.isnan(signal(idle_account, item, blank(1))).all()
 
 
 def test_a_crowd_is_judged_as_each_alone() -> None:
     records = np.concatenate([OFFICE, OWL, SUNDAYS, blank(1)])
     items = np.concatenate([at(day, 3 * day, offset=60.0 * day) for day in range(4)])
-    together = unusual_hour(items, records, look(records, items), default_policy())
-    apart = [
-        unusual_hour(items[i : i + 1], records[i : i + 1], look(records[i : i + 1], items[i : i + 1]), default_policy())
-        for i in range(4)
-    ]
+    together = signal(unusual_hour, items, records)
+    apart = [signal(unusual_hour, items[i : i + 1], records[i : i + 1]) for i in range(4)]
 
     np.testing.assert_array_equal(together, np.concatenate(apart))

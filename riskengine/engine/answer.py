@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from riskengine.assess import SIGNALS, Assessments
+from riskengine.assess import Assessments
 from riskengine.batch import Located, country_letters
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS, LEVELS, rule_reasons, step_up_terms
@@ -20,7 +20,7 @@ from riskengine.history.record import ATTRIBUTES, CLAIMS
 from riskengine.locate.locator import Label
 from riskengine.locate.source import DataSource
 from riskengine.network import KINDS
-from riskengine.policy.policy import Policy
+from riskengine.policy.policy import SIGNALS, Policy
 from riskengine.policy.rule import MATURITY
 from riskengine.reason import Evidence, spell
 from riskengine.signals.network import PUBLIC_EVIDENCE

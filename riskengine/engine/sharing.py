@@ -13,7 +13,7 @@ from riskengine.batch import Batch, Located
 from riskengine.counters.days import CAME, REGULARS, TRIED, Cells, Seen, bit_of, first_days, see
 from riskengine.engine.admit import Entry
 from riskengine.event import ACTIONS, DAY_MS, OUTCOMES
-from riskengine.history.record import place_key
+from riskengine.history.record import place_keys
 from riskengine.network import PLACELESS, resolve
 from riskengine.policy.policy import Sharing
 from riskengine.seal import Seal
@@ -43,13 +43,13 @@ def shown(rows: Batch, entries: Sequence[Entry], seal: Seal) -> Shown:
     user = np.array([one.tokens.user_key64 for one in entries], np.uint64)
     named = [one.tokens.user_key64 or int.from_bytes((one.tokens.login or b"")[:8]) for one in entries]
     private = rows["located"] == Located.PRIVATE
-    placed = ~PLACELESS[resolve(rows["traits"], rows["listed"], rows["asn"] + rows["country"] > 0)]
+    placed = ~PLACELESS[resolve(rows)]
     here = placed & (rows["located"] == Located.PLACE)
     values = (
         rows["line"],
         rows["prefix"],
         rows["asn"],
-        np.where(here, place_key(rows["latitude"], rows["longitude"]), 0),
+        np.where(here, place_keys(rows), 0),
         np.where(placed, rows["country"], 0),
     )
     keys = _keys(np.array([*(np.where(private, 0, value) for value in values), user], np.uint64), realm)

@@ -1,10 +1,12 @@
 """What is usual for a user: the hours of their week, the clock they live by, what their client tells of itself."""
 
+import math
+
 import numpy as np
 
-from riskengine.batch import Batch
+from riskengine.compiled import Row, compiled
 from riskengine.event import ACTIONS
-from riskengine.history.record import BINS, CLAIMS, NO_OFFSET, Records
+from riskengine.history.record import BINS, CLAIMS, NO_OFFSET
 from riskengine.network import PLACELESS, Kind
 
 UNATTENDED = ACTIONS.index("token_refresh")  # no person is there when a token is refreshed
@@ -13,6 +15,7 @@ _MINUTE_MS = 60_000
 _FROM_MONDAY = 3 * 24 * 60  # 1970 began on a Thursday
 HOURS_MOST = 240  # logins held by hour: at three a day the older ones count half after 40 days
 CLAIMS_MOST = 200
+ALL_CLAIMS = len(CLAIMS)
 # A place known no better than this may lie in the neighbouring zone but one.
 ROUGH_KM = 500.0
 # The address stands for a gateway, or for the ground station of something in the sky.
@@ -20,66 +23,79 @@ ELSEWHERE = PLACELESS.copy()
 ELSEWHERE[[Kind.SATELLITE, Kind.INFLIGHT]] = True
 
 
-def place_offset(items: Batch) -> np.ndarray:
-    """Return the minutes east of UTC where each item's address is, NaN where that does not tell where its user is."""
-    tells = ~ELSEWHERE[items["kind"]] & (items["radius"] <= ROUGH_KM)
-    return np.where(tells, items["offset"], np.nan)
+@compiled
+def place_offset(item: Row) -> float:
+    """Return the minutes east of UTC where an item's address is, NaN where that does not tell where its user is."""
+    return item.offset if not ELSEWHERE[item.kind] and item.radius <= ROUGH_KM else math.nan
 
 
-def own_offset(records: Records) -> np.ndarray:
-    """Return the minutes east of UTC of the clock each user lives by, NaN unknown."""
-    return np.where(records["zone"] == NO_OFFSET, np.nan, records["zone"])
+@compiled
+def own_offset(record: Row) -> float:
+    """Return the minutes east of UTC of the clock a user lives by, NaN unknown."""
+    return math.nan if record.zone == NO_OFFSET else float(record.zone)
 
 
-def minute_of_week(time: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return the minute of the week, from Monday's midnight on, of times in ms at an offset.
+@compiled
+def minute_of_week(time: int, offset: float) -> int:
+    """Return the minute of the week, from Monday's midnight on, of a time in ms at an offset.
 
     An unknown offset is taken for UTC: the caller knows where to look away.
     """
-    minutes = time // _MINUTE_MS + np.where(np.isnan(offset), 0, offset).astype(np.int64)
-    return (minutes + _FROM_MONDAY) % (BINS * BIN_MINUTES)
+    shift = 0 if math.isnan(offset) else int(offset)
+    return (time // _MINUTE_MS + shift + _FROM_MONDAY) % (BINS * BIN_MINUTES)
 
 
-def bin_of(time: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return which three hours of the week, 0 (from Monday's midnight on) to 55, times in ms are in at an offset.
+@compiled
+def bin_of(time: int, offset: float) -> int:
+    """Return which three hours of the week, 0 (from Monday's midnight on) to 55, a time in ms is in at an offset.
 
-    >>> bin_of(np.array([0, 0, 4 * 86_400_000 - 1]), np.array([0.0, -60.0, 0.0])).tolist()
-    [24, 23, 55]
+    >>> bin_of(0, 0.0), bin_of(0, -60.0), bin_of(4 * 86_400_000 - 1, 0.0)
+    (24, 23, 55)
     """
     return minute_of_week(time, offset) // BIN_MINUTES
 
 
-def told(items: Batch) -> np.ndarray:
-    """Return which of CLAIMS each item's client tells, as (n, len(CLAIMS)) booleans."""
-    columns = [items[name] >= 0 if items.dtype[name].kind == "i" else ~np.isnan(items[name]) for name in CLAIMS]
-    return np.stack(columns, axis=1)
+@compiled
+def told(item: Row) -> int:
+    """Return as bits which of CLAIMS an item's client tells."""
+    bits = 0 if math.isnan(item.client_offset) else 1
+    bits |= 0 if math.isnan(item.client_latitude) else 2
+    bits |= 0 if math.isnan(item.rtt) else 4
+    return bits | (8 if item.claimed_type >= 0 else 0)
 
 
-def take(records: Records, items: Batch, which: np.ndarray) -> None:
-    """Take in, in place, when these logins were and what their clients told of themselves.
+@compiled
+def take(record: Row, item: Row) -> None:
+    """Take in when a login was and what its client told of itself.
 
-    `which` are logins that something vouches for; of those, and only of those, the client's word on its clock is worth
+    The login is one that something vouches for; of those, and only of those, the client's word on its clock is worth
     more than the address. The hour is that of the clock the user has lived by so far, so that a journey does not make
     day of their night at once. Past a bound all counts of a user are halved: what was long ago fades.
     """
-    rows = np.flatnonzero(which)
-    if not len(rows):
-        return
-    own, place, client = own_offset(records), place_offset(items), items["client_offset"]
-    clock = np.where(np.isnan(own), place, own)
-    dated = np.flatnonzero(which & ~np.isnan(clock))
-    _count(records["hours"], dated, bin_of(items["event_time"][dated], clock[dated]))
-    offset = np.where(np.isnan(client), place, client)
-    records["zone"] = np.where(which & ~np.isnan(offset), offset, records["zone"])
-    records["claims"][rows] += told(items)[rows]
-    records["claims_of"][rows] += 1
-    full = rows[records["claims_of"][rows] >= CLAIMS_MOST]
-    records["claims"][full] //= 2
-    records["claims_of"][full] //= 2
+    own, place, client = own_offset(record), place_offset(item), item.client_offset
+    clock = place if math.isnan(own) else own
+    if not math.isnan(clock):
+        _count(record.hours, bin_of(item.event_time, clock))
+    offset = place if math.isnan(client) else client
+    if not math.isnan(offset):
+        record.zone = int(offset)
+    bits = told(item)
+    for at in range(ALL_CLAIMS):
+        record.claims[at] += bits >> at & 1
+    record.claims_of += 1
+    if record.claims_of >= CLAIMS_MOST:
+        for at in range(ALL_CLAIMS):
+            record.claims[at] //= 2
+        record.claims_of //= 2
 
 
-def _count(hours: np.ndarray, rows: np.ndarray, bins: np.ndarray) -> None:
-    """Count one login in each row's bin, in place; halve the rows that are full then."""
-    hours[rows, bins] += 1
-    full = rows[hours[rows].sum(axis=1, dtype=np.int64) >= HOURS_MOST]
-    hours[full] //= 2
+@compiled
+def _count(hours: np.ndarray, at: int) -> None:
+    """Count one login in a bin; halve all of them when they are full."""
+    hours[at] += 1
+    total = 0
+    for one in hours:
+        total += one
+    if total >= HOURS_MOST:
+        for one in range(BINS):
+            hours[one] //= 2

@@ -13,37 +13,53 @@
 import numpy as np
 
 from riskengine.batch import Batch, Decision, Role
+from riskengine.compiled import Row, compiled, signed
 from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
-from riskengine.history.habits import take as take_habits
+from riskengine.history.habits import take
 from riskengine.history.record import (
     AGED,
     ATTRIBUTES,
-    HABITS,
-    SENDABLE,
+    COUNTRY,
+    DEVICE,
+    FIRST,
+    FLAT,
+    FOUNDING,
+    HOPS,
+    MASKED,
+    NETWORK,
+    PASSES,
+    PENDING,
+    PLACE,
+    PREFIX,
+    PROVISIONAL,
+    TRUSTED,
     Records,
-    Seen,
-    Status,
     Wait,
-    anchored,
     blank,
-    day_of,
-    look,
-    match,
-    match_place,
+    day_at,
 )
-from riskengine.history.stays import stay
+from riskengine.history.seen import SEEN, anchored, look, same
+from riskengine.history.stays import keep
+from riskengine.history.trust import add, strengthen
 from riskengine.network import ANONYMISING
 
 WAIT_MS = 15 * 60_000  # a step-up nobody reported in this time, by the user's next event, was abandoned
 PASS_MS = 30 * 60_000  # a pass that comes later than this does not belong to the event
 SLACK_MS = 5 * 60_000  # two clocks of one organisation may differ by so much
-RIPE_DAYS = 3  # days beside a trusted attribute after which provisional knowledge is trusted …
-RIPE_SPAN = 7  # … that lie at least this many days apart
 _SUCCESS = OUTCOMES.index("success")
 # Logins a person makes; a refreshed token or a reset password says nothing of how they usually come.
 _TEACHING = np.array([name in ("login", "access") for name in ACTIONS])
-_RESULT = {name: code for code, name in enumerate(REPORT_RESULTS)}
-_REFUSES = np.array([name in ("step_up_failed", "step_up_abandoned") for name in REPORT_RESULTS])
+_PASSED, _FAILED, _ABANDONED, _SAFE, _COMPROMISED, _REMEDIATED = (
+    REPORT_RESULTS.index(name)
+    for name in (
+        *("step_up_passed", "step_up_failed", "step_up_abandoned"),
+        *("confirmed_safe", "confirmed_compromised", "remediated"),
+    )
+)
+_EVENT, _REPORT = int(Role.EVENT), int(Role.REPORT)
+_ALLOW, _STEP_UP, _DENY = int(Decision.ALLOW), int(Decision.STEP_UP), int(Decision.DENY)
+_IDLE, _WAITING, _GIVEN_UP = int(Wait.NONE), int(Wait.WAITING), int(Wait.FAILED)
+_LEAST = np.iinfo(np.int64).min
 
 
 def fold(items: Batch) -> Records:
@@ -52,268 +68,284 @@ def fold(items: Batch) -> Records:
     Items whose event was confirmed compromised are passed over, but for the verdict itself, which counts as an item
     and puts the user at risk.
     """
-    compromised = (items["role"] == Role.REPORT) & (items["result"] == _RESULT["confirmed_compromised"])
+    compromised = (items["role"] == Role.REPORT) & (items["result"] == _COMPROMISED)
     excluded = np.isin(items["row"], items["row"][compromised]) & ~compromised
-    record = blank(1)
-    for index in range(len(items)):
-        item = items[index : index + 1]
-        if excluded[index]:
-            record["seq"] += 1
-        else:
-            settle(record, item)
-            learn(record, item, look(record, item))
-    return record
+    records = blank(1)
+    # A copy: for read-only rows, or some of every second one, numba would compile anew.
+    _fold(items.copy(), excluded, records.view(FLAT), np.zeros(1, SEEN))
+    return records
 
 
-def settle(records: Records, items: Batch) -> None:
-    """Give up, in place, on step-ups that were not passed in time by the user's next event."""
-    pending = records["pending"]
-    late = items["time"][:, None] - pending["time"] > WAIT_MS
-    given_up = (pending["state"] == Wait.WAITING) & late & (items["role"] == Role.EVENT)[:, None]
-    if given_up.any():
-        pending["state"][given_up] = Wait.FAILED
-        _refused(records, given_up.sum(axis=1), day_of(items["time"]))
+@compiled
+def _fold(items: Batch, excluded: np.ndarray, records: Records, seen: np.ndarray) -> None:
+    for at in range(len(items)):
+        if excluded[at]:
+            records[0].seq += 1
+            continue
+        settle(records[0], items[at])
+        look(records[0], items[at], seen[0])
+        learn(records[0], items[at], seen[0])
 
 
-def learn(records: Records, items: Batch, seen: Seen) -> None:
-    """Take one decided item into each record, in place. Row i of `records` is the history of row i's user, `seen` what
-    `look` finds of it there."""
-    records["seq"] += 1
-    reported = _take_report(records, items)
-    taught, proof = _taught_status(items, reported)
-    _settle_all(records, proof & ~reported)
-    _ask(records, items)
-    failed = (items["role"] == Role.EVENT) & (items["outcome"] == _SUCCESS) & (items["mfa"] == 2)
-    _refused(records, failed.astype(np.int64), day_of(items["time"]))
-    _start_over(records, items["contradicted"] & (taught > 0))
-    if (taught > 0).any():
-        _show(records, items, seen, taught, proof)
-
-
-def _taught_status(items: Batch, reported: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Status that each item gives to what is new in it (0: it teaches nothing), and which are proved.
-
-    A second factor proves a login that it let in; one that is stale, or of a user at risk, did not.
-    """
-    decision = items["decision"]
-    genuine = (items["outcome"] == _SUCCESS) & _TEACHING[items["action"]]
-    able = genuine & (items["role"] == Role.EVENT) & ~items["fallback"] & (decision != Decision.DENY)
-    proof = (able & (items["mfa"] == 1) & (decision == Decision.ALLOW)) | (reported & genuine)
-    let_in = able & (items["mfa"] != 2) & ((decision == Decision.ALLOW) | ~items["reports"])
-    taught = np.where(let_in, Status.PROVISIONAL, Status.NONE)
-    taught = np.where(proof, Status.TRUSTED, taught)
-    hidden = ANONYMISING[items["kind"]]
-    return np.where(hidden, np.minimum(taught, Status.PROVISIONAL), taught), proof
-
-
-def _settle_all(records: Records, proved: np.ndarray) -> None:
-    """Forget, in place, the step-ups asked of users who have now proved themselves with the login itself."""
-    if proved.any():
-        pending = records["pending"]
-        pending["state"] = np.where(proved[:, None], Wait.NONE, pending["state"])
-        records["ignored"] = np.where(proved, 0, records["ignored"])
-
-
-def _take_report(records: Records, items: Batch) -> np.ndarray:
-    """Close the pending step-ups that reports speak of, in place; return which items prove their event genuine."""
-    report = items["role"] == Role.REPORT
-    if not report.any():
-        return report
-    result = items["result"]
-    pending = records["pending"]
-    slot = (pending["event"] == items["event"][:, None]) & (pending["state"] > 0) & report[:, None]
-    asked = items["decision"] == Decision.STEP_UP  # its slot may have given way to later ones
-    took = items["time"] - items["event_time"]
-    passed = report & (result == _RESULT["step_up_passed"]) & asked & (took <= PASS_MS) & (took >= -SLACK_MS)
-    refused = report & asked & _REFUSES[result]
-    waiting = (slot & (pending["state"] == Wait.WAITING)).any(axis=1)
-    _refused(records, np.where(refused & waiting, 1, 0), day_of(items["time"]))
-    safe = report & (result == _RESULT["confirmed_safe"])
-    pending["state"] = np.where(slot & refused[:, None], Wait.FAILED, pending["state"])
-    closed = slot & (passed | safe)[:, None]
-    for name in ("event", "time", "state"):
-        pending[name] = np.where(closed, 0, pending[name])
-    remediated = report & (result == _RESULT["remediated"])
-    compromised = report & (result == _RESULT["confirmed_compromised"])
-    records["at_risk"] = np.where(compromised, 1, np.where(remediated, 0, records["at_risk"]))
-    records["ignored"] = np.where(passed | safe | remediated, 0, records["ignored"])
-    _remember_pass(records, items, passed)
-    return passed | safe
-
-
-def _remember_pass(records: Records, items: Batch, passed: np.ndarray) -> None:
-    """Keep, in place, where and for what a step-up was passed; the oldest pass gives way."""
-    rows = np.flatnonzero(passed)
-    if len(rows):
-        slot = np.argmin(records["passes"]["passed_at"][rows], axis=1)
-        for name, value in (
-            ("passed_at", items["time"]),
-            ("passed_prefix", items["prefix"]),
-            ("passed_device", items["device"]),
-            ("passed_for", items["sensitivity"]),
-        ):
-            records["passes"][name][rows, slot] = value[rows]
-
-
-def _refused(records: Records, count: np.ndarray, day: np.ndarray) -> None:
-    """Count step-ups that were failed or abandoned; provisional knowledge has to ripen anew."""
-    some = count > 0
-    records["ignored"] = np.minimum(records["ignored"].astype(np.int64) + count, 255)
-    records["ignored_day"] = np.where(some, np.maximum(records["ignored_day"], day), records["ignored_day"])
-    _start_over(records, some)
-
-
-def _start_over(records: Records, which: np.ndarray) -> None:
-    """Set back, in place, how far these users' provisional knowledge has ripened."""
-    if which.any():
-        for name in (*ATTRIBUTES, "hops"):
-            shown = records[name]
-            back = which[:, None] & (shown["status"] < Status.TRUSTED)
-            shown["streak"] = np.where(back, 0, shown["streak"])
-
-
-def _ask(records: Records, items: Batch) -> None:
-    """Remember, in place, each step-up that was asked of a caller who reports.
-
-    One that failed gives way first, then the oldest, which then counts as not given.
-    """
-    asks = (
-        (items["role"] == Role.EVENT)
-        & (items["decision"] == Decision.STEP_UP)
-        & (items["outcome"] == _SUCCESS)
-        & (items["reports"] | items["fallback"])
-    )
-    if not asks.any():
+@compiled
+def settle(record: Row, item: Row) -> None:
+    """Give up on step-ups that were not passed in time by the user's next event."""
+    if item.role != _EVENT:
         return
-    rows = np.flatnonzero(asks)
-    pending = records["pending"]
-    least = np.iinfo(np.int64).min
-    order = np.where(
-        pending["state"] == Wait.WAITING, pending["time"], np.where(pending["state"] > 0, least + 1, least)
-    )
-    slot = np.argmin(order[rows], axis=1)
-    given_up = np.zeros(len(items), np.int64)
-    given_up[rows] = pending["state"][rows, slot] == Wait.WAITING
-    _refused(records, given_up, day_of(items["time"]))
-    pending["event"][rows, slot] = items["event"][rows]
-    pending["time"][rows, slot] = items["event_time"][rows]
-    pending["origin"][rows, slot] = items["prefix"][rows]
-    pending["state"][rows, slot] = Wait.WAITING
+    given_up = 0
+    for at in range(PENDING):
+        waiting = record.pending[at]
+        if waiting.state == _WAITING and item.time - waiting.time > WAIT_MS:
+            waiting.state = _GIVEN_UP
+            given_up += 1
+    if given_up:
+        _refused(record, given_up, day_at(item.time))
 
 
-def _show(records: Records, items: Batch, seen: Seen, taught: np.ndarray, proof: np.ndarray) -> None:
-    """Take in, in place, what a genuine login shows: its attributes, its day, its stay and its user's habits."""
-    beside = proof | anchored(records, seen)
-    first = (records["learned"] == 0) & (taught == Status.PROVISIONAL) & ~ANONYMISING[items["kind"]]
-    given = np.where(first, Status.FOUNDING, taught)
-    day = day_of(items["event_time"])
-    teaches = taught > 0
-    vouched = teaches & (beside | first)
-    _count_habits(records, items, seen, vouched, proof)
-    for name in ATTRIBUTES:
-        shows = teaches & (seen.keys[name] > 0)
-        if name == "country":
-            shows &= ~ANONYMISING[items["kind"]]  # a tunnel's far end is nobody's country
-        _strengthen(records[name], seen.slots[name] & shows[:, None], taught, beside, day)
-        new = shows & ~seen.slots[name].any(axis=1)
-        before = records[name]["key"].copy()
-        _add(records[name], new, seen.keys[name], given, beside | first, day)
-        if name == "network":
-            records["churn"] = np.where(records[name]["key"] == before, records["churn"], 0)
-    _hop(records, items, teaches, taught, beside)
-    new_day = vouched & (day > records["last_day"])
-    records["days"] += new_day
-    records["last_day"] = np.where(new_day, day, records["last_day"])
-    earliest = np.minimum(np.where(records["first_day"] > 0, records["first_day"], day), day)
-    records["first_day"] = np.where(vouched, earliest, records["first_day"])
-    records["learned"] += vouched
-    here = match_place(records["place"], seen.keys["place"])
-    place = np.where(here, records["place"]["status"], 0).max(axis=1)
-    stay(records["stays"], items, teaches, np.maximum(place, Status.PROVISIONAL))
+@compiled
+def learn(record: Row, item: Row, seen: Row) -> None:
+    """Take one decided item into its user's history; `seen` is what `look` finds of it there."""
+    record.seq += 1
+    reported = item.role == _REPORT and _take_report(record, item)
+    proof = _proves(item, reported)
+    taught = _taught_status(item, proof)
+    if proof and not reported:
+        _settle_all(record)
+    _ask(record, item)
+    if item.role == _EVENT and item.outcome == _SUCCESS and item.mfa == 2:
+        _refused(record, 1, day_at(item.time))
+    if taught > 0:
+        if item.contradicted:
+            _start_over(record)
+        _show(record, item, seen, taught, proof)
 
 
-def _count_habits(records: Records, items: Batch, seen: Seen, counts: np.ndarray, proof: np.ndarray) -> None:
-    """Count, in place, how often each attribute was shown and was new, over logins that something vouches for.
+@compiled
+def _able(item: Row) -> bool:
+    """Return whether an item is a login of a person that may teach by itself."""
+    genuine = item.outcome == _SUCCESS and _TEACHING[item.action]
+    return genuine and item.role == _EVENT and not item.fallback and item.decision != _DENY
+
+
+@compiled
+def _proves(item: Row, reported: bool) -> bool:
+    """Return whether an item is proved genuine: by a report, or by a second factor that let the login in; one that is
+    stale, or of a user at risk, did not."""
+    genuine = item.outcome == _SUCCESS and _TEACHING[item.action]
+    return (_able(item) and item.mfa == 1 and item.decision == _ALLOW) or (reported and genuine)
+
+
+@compiled
+def _taught_status(item: Row, proof: bool) -> int:
+    """Return the Status that an item gives to what is new in it; 0: it teaches nothing."""
+    let_in = _able(item) and item.mfa != 2 and (item.decision == _ALLOW or not item.reports)
+    if proof:
+        return PROVISIONAL if ANONYMISING[item.kind] else TRUSTED
+    return PROVISIONAL if let_in else 0
+
+
+@compiled
+def _settle_all(record: Row) -> None:
+    """Forget the step-ups asked of a user who has now proved themselves with the login itself."""
+    for at in range(PENDING):
+        record.pending[at].state = _IDLE
+    record.ignored = 0
+
+
+@compiled
+def _take_report(record: Row, item: Row) -> bool:
+    """Close the pending step-up that a report speaks of; return whether the report proves its event genuine.
+
+    Its slot may have given way to later ones: a pass in time counts all the same.
+    """
+    result, took = item.result, item.time - item.event_time
+    asked = item.decision == _STEP_UP
+    passed = result == _PASSED and asked and -SLACK_MS <= took <= PASS_MS
+    refused = asked and result in (_FAILED, _ABANDONED)
+    genuine = passed or result == _SAFE
+    waited = False
+    for at in range(PENDING):
+        waiting = record.pending[at]
+        if waiting.event != item.event or waiting.state == _IDLE:
+            continue
+        if refused:
+            waited |= waiting.state == _WAITING
+            waiting.state = _GIVEN_UP
+        if genuine:
+            waiting.event, waiting.time, waiting.state = 0, 0, _IDLE
+    if waited:
+        _refused(record, 1, day_at(item.time))
+    if result == _COMPROMISED:
+        record.at_risk = 1
+    if result == _REMEDIATED:
+        record.at_risk = 0
+    if genuine or result == _REMEDIATED:
+        record.ignored = 0
+    if passed:
+        _remember_pass(record, item)
+    return genuine
+
+
+@compiled
+def _remember_pass(record: Row, item: Row) -> None:
+    """Keep where and for what a step-up was passed; the oldest pass gives way."""
+    found = 0
+    for at in range(PASSES):
+        if record.passes[at].passed_at < record.passes[found].passed_at:
+            found = at
+    kept = record.passes[found]
+    kept.passed_at, kept.passed_prefix, kept.passed_device = item.time, item.prefix, item.device
+    kept.passed_for = np.uint8(item.sensitivity)
+
+
+@compiled
+def _refused(record: Row, count: int, day: int) -> None:
+    """Count step-ups that were failed or abandoned; provisional knowledge has to ripen anew."""
+    record.ignored = min(signed(record.ignored) + count, 255)
+    record.ignored_day = max(signed(record.ignored_day), day)
+    _start_over(record)
+
+
+@compiled
+def _start_over(record: Row) -> None:
+    """Set back how far a user's provisional knowledge has ripened."""
+    for at in range(len(record.values)):
+        if record.values[at].status < TRUSTED:
+            record.values[at].streak = 0
+    for at in range(HOPS):
+        if record.hops[at].status < TRUSTED:
+            record.hops[at].streak = 0
+
+
+@compiled
+def _ask(record: Row, item: Row) -> None:
+    """Remember a step-up that was asked of a caller who reports.
+
+    An empty slot is taken first, then one that failed, then the oldest, which then counts as not given.
+    """
+    asked = item.role == _EVENT and item.decision == _STEP_UP and item.outcome == _SUCCESS
+    if not (asked and (item.reports or item.fallback)):
+        return
+    found, least = 0, np.iinfo(np.int64).max
+    for at in range(PENDING):
+        waiting = record.pending[at]
+        order = waiting.time if waiting.state == _WAITING else _LEAST + (waiting.state > 0)
+        if order < least:
+            found, least = at, order
+    waiting = record.pending[found]
+    if waiting.state == _WAITING:
+        _refused(record, 1, day_at(item.time))
+    waiting.event, waiting.time, waiting.origin = item.event, item.event_time, item.prefix
+    waiting.state = _WAITING
+
+
+@compiled
+def _show(record: Row, item: Row, seen: Row, taught: int, proof: bool) -> None:
+    """Take in what a genuine login shows: its attributes, its day, its stay and its user's habits."""
+    beside = proof or anchored(record, seen)
+    first = record.learned == 0 and taught == PROVISIONAL and not ANONYMISING[item.kind]
+    day, vouched = day_at(item.event_time), beside or first
+    if vouched:
+        _count_habits(record, item, seen, day, proof)
+    given = FOUNDING if first else taught
+    for at in range(len(ATTRIBUTES)):
+        # A tunnel's far end is nobody's country.
+        if seen.key[at] > 0 and not (at == COUNTRY and ANONYMISING[item.kind]):
+            _show_one(record, at, seen, taught, given, beside, vouched, day)
+    if item.hop > 0:
+        _hop(record, item.hop, taught, beside, day)
+    if vouched:
+        if day > record.last_day:
+            record.days += 1
+            record.last_day = day
+        record.first_day = min(signed(record.first_day), day) if record.first_day > 0 else day
+        record.learned += 1
+    keep(record.stays, item, max(_place_status(record, seen.key[PLACE]), PROVISIONAL))
+
+
+@compiled
+def _show_one(
+    record: Row, at: int, seen: Row, taught: int, given: int, beside: bool, vouched: bool, day: int
+) -> None:
+    """Take in what a login shows of one attribute."""
+    if seen.slots[at]:
+        for place in range(FIRST[at], FIRST[at + 1]):
+            if seen.slots[at] >> (place - FIRST[at]) & 1:
+                strengthen(record.values[place], taught, beside, day)
+        return
+    values = record.values[FIRST[at] : FIRST[at + 1]]
+    if at != NETWORK:
+        add(values, seen.key[at], given, vouched, day)
+        return
+    before = np.empty(len(values), np.int64)
+    for place in range(len(values)):
+        before[place] = values[place].key
+    place = add(values, seen.key[at], given, vouched, day)
+    if values[place].key != before[place]:
+        record.churn[place] = 0
+
+
+@compiled
+def _place_status(record: Row, key: int) -> int:
+    """Return how far the place of `key` is believed."""
+    best = 0
+    for place in range(FIRST[PLACE], FIRST[PLACE + 1]):
+        value = record.values[place]
+        if value.status > best and same(PLACE, key, signed(value.key)):
+            best = signed(value.status)
+    return best
+
+
+@compiled
+def _count_habits(record: Row, item: Row, seen: Row, day: int, proof: bool) -> None:
+    """Count how often each attribute was shown and was new, over logins that something vouches for.
 
     What nobody proved is news once a day: whoever shares the user's network must not make them look changeable in an
-    afternoon. From AGED showings on both are halved, with the counts of single values, so that what was long ago fades.
+    afternoon. What a tunnel's exits are says nothing of where the user goes. From AGED showings on both are halved,
+    with the counts of single values, so that what was long ago fades.
     """
-    day = day_of(items["event_time"])
-    take_habits(records, items, counts)
-    hidden = ANONYMISING[items["kind"]]
-    for at, name in enumerate(HABITS):
-        if name == "masked":
-            shows, news = counts, counts & hidden
-        else:
-            shows = counts & (seen.keys[name] > 0)
-            if name not in SENDABLE:
-                shows &= ~hidden  # what a tunnel's exits are says nothing of where the user goes
-            news = shows & ~seen.slots[name].any(axis=1) & (records["learned"] > 0)
-            news &= proof | (day != records["news_day"][:, at])
-            records["news_day"][:, at] = np.where(news, day, records["news_day"][:, at])
-        shown, new = records["shown"][:, at] + shows, records["news"][:, at] + news
-        aged = shown >= AGED
-        records["shown"][:, at] = np.where(aged, shown // 2, shown)
-        records["news"][:, at] = np.where(aged, new // 2, new)
-        if name != "masked" and aged.any():
-            count = records[name]["count"]
-            records[name]["count"] = np.where(aged[:, None], count - count // 2, count)
-        if name == "network" and aged.any():
-            records["churn"] = np.where(aged[:, None], records["churn"] // 2, records["churn"])
-    churns = counts & (seen.keys["prefix"] > 0) & ~seen.slots["prefix"].any(axis=1)
-    more = seen.slots["network"] & churns[:, None] & (records["churn"] < 255)
-    records["churn"] = np.where(more, records["churn"] + 1, records["churn"])
+    take(record, item)
+    hidden = ANONYMISING[item.kind]
+    for at in range(len(ATTRIBUTES)):
+        if seen.key[at] == 0 or (hidden and at < DEVICE):
+            continue
+        record.shown[at] += 1
+        if seen.slots[at] == 0 and record.learned > 0 and (proof or day != record.news_day[at]):
+            record.news[at] += 1
+            record.news_day[at] = day
+        _age(record, at)
+    record.shown[MASKED] += 1
+    record.news[MASKED] += hidden
+    _age(record, MASKED)
+    if seen.key[PREFIX] > 0 and seen.slots[PREFIX] == 0:
+        for at in range(FIRST[NETWORK + 1] - FIRST[NETWORK]):
+            if seen.slots[NETWORK] >> at & 1 and record.churn[at] < 255:
+                record.churn[at] += 1
 
 
-def _hop(records: Records, items: Batch, teaches: np.ndarray, taught: np.ndarray, beside: np.ndarray) -> None:
-    """Remember, in place, the two ends of a journey that looked impossible and was the user's own after all."""
-    hops = teaches & (items["hop"] > 0)
-    if hops.any():
-        day = day_of(items["event_time"])
-        slots = match(records["hops"], items["hop"]) & hops[:, None]
-        _strengthen(records["hops"], slots, taught, beside, day)
-        _add(records["hops"], hops & ~slots.any(axis=1), items["hop"], taught, beside, day)
-
-
-def _strengthen(shown: np.ndarray, slots: np.ndarray, taught: np.ndarray, beside: np.ndarray, day: np.ndarray) -> None:
-    """Count one more showing in the slots found; provisional ones ripen by a day, or are trusted at once."""
-    if not slots.any():
+@compiled
+def _age(record: Row, at: int) -> None:
+    """Halve, from AGED showings on, what was counted of one habit."""
+    if record.shown[at] < AGED:
         return
-    # What nothing vouches for is no habit and keeps nothing fresh; it may be the start of one.
-    later = slots & beside[:, None] & (day[:, None] > shown["last_day"])
-    shown["count"] = np.where(slots & beside[:, None] & (shown["count"] < 65535), shown["count"] + 1, shown["count"])
-    shown["days"] = np.where(later, shown["days"] + 1, shown["days"])
-    provisional = (shown["status"] > 0) & (shown["status"] < Status.TRUSTED)
-    fresh = slots & provisional & beside[:, None] & (later | (shown["streak"] == 0))
-    shown["since"] = np.where(fresh & (shown["streak"] == 0), day[:, None], shown["since"])
-    shown["streak"] = np.where(fresh & (shown["streak"] < 255), shown["streak"] + 1, shown["streak"])
-    span = day[:, None].astype(np.int64) - shown["since"]
-    ripe = fresh & (shown["streak"] >= RIPE_DAYS) & (span >= RIPE_SPAN)
-    proved = slots & (taught == Status.TRUSTED)[:, None]
-    shown["status"] = np.where(ripe | proved, Status.TRUSTED, shown["status"])
-    shown["last_day"] = np.where(later, day[:, None], shown["last_day"])
-
-
-def _add(
-    shown: np.ndarray, rows: np.ndarray, key: np.ndarray, given: np.ndarray, beside: np.ndarray, day: np.ndarray
-) -> None:
-    """Write what is new into an empty slot, else over the least believed, longest unseen, least shown one."""
-    index = np.flatnonzero(rows)
-    if not len(index):
+    record.shown[at] //= 2
+    record.news[at] //= 2
+    if at == MASKED:
         return
-    worth = (
-        shown["status"][index].astype(np.int64) << 48
-        | shown["last_day"][index].astype(np.int64) << 16
-        | shown["count"][index]
-    )
-    slot = np.argmin(worth, axis=1)
-    for name, value in (
-        ("key", key[index]),
-        ("count", 1),
-        ("days", 1),
-        ("last_day", day[index]),
-        ("since", day[index]),
-        ("streak", beside[index]),
-        ("status", given[index]),
-    ):
-        shown[name][index, slot] = value
+    for place in range(FIRST[at], FIRST[at + 1]):
+        record.values[place].count -= record.values[place].count // 2
+    if at == NETWORK:
+        for place in range(len(record.churn)):
+            record.churn[place] //= 2
+
+
+@compiled
+def _hop(record: Row, key: int, taught: int, beside: bool, day: int) -> None:
+    """Remember the two ends of a journey that looked impossible and was the user's own after all."""
+    known = False
+    for at in range(HOPS):
+        if record.hops[at].status > 0 and record.hops[at].key == key:
+            strengthen(record.hops[at], taught, beside, day)
+            known = True
+    if not known:
+        add(record.hops, key, taught, beside, day)

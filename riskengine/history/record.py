@@ -1,16 +1,15 @@
 """What one user's earlier logins looked like: a record of fixed size; it holds facts, the policy judges them."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-from riskengine.batch import Located, layout_before, renew
+from riskengine.batch import layout_before, renew
+from riskengine.compiled import compiled, signed
 from riskengine.errors import RiskEngineError
 from riskengine.event import DAY_MS
-from riskengine.geo import distance_km
-from riskengine.network import PLACELESS
 
 SCHEMA = 2
 SAME_PLACE_KM = 50.0  # two points no further apart are one place (products use 20 to 50)
@@ -76,7 +75,7 @@ _PASSED = np.dtype([("passed_at", "i8"), ("passed_prefix", "u4"), ("passed_devic
 ROOM = {"place": 8, "country": 6, "prefix": 12, "network": 8, "device": 8, "agent": 6}
 ATTRIBUTES = tuple(ROOM)
 SENDABLE = ("device", "agent")  # what a client may leave out; that it does is a habit like others
-ABSENT = np.uint32(1)
+ABSENT = 1
 HOPS = 8  # pairs of places between which this user seems to jump
 HABITS = (*ATTRIBUTES, "masked")  # what is counted of a user's ways: how often something new, how often behind a mask
 CLAIMS = ("client_offset", "client_latitude", "rtt", "claimed_type")  # what a client may or may not tell of itself
@@ -121,7 +120,28 @@ _ADDED_2 = frozenset(
 )
 _RECORD_1 = layout_before(RECORD, _ADDED_2)
 
-Records = np.ndarray  # of RECORD
+
+def _flat() -> np.dtype:
+    """Return RECORD with the slots of all attributes as one field `values`, one attribute's behind another's."""
+    assert RECORD.names is not None
+    fields: list[tuple[object, ...]] = []
+    for name in RECORD.names:
+        part, shape = RECORD[name].subdtype or (RECORD[name], ())
+        if name not in ROOM:
+            fields.append((name, part, shape))
+        elif name == ATTRIBUTES[0]:
+            fields.append(("values", _SHOWN, sum(ROOM.values())))
+    return np.dtype(fields)
+
+
+# The same bytes as what compiled functions take: an attribute is a stretch of `values`, FIRST[at] up to FIRST[at + 1].
+FLAT = _flat()
+FIRST = np.cumsum([0, *ROOM.values()])
+PLACE, COUNTRY, PREFIX, NETWORK, DEVICE, AGENT = range(len(ATTRIBUTES))
+MASKED = HABITS.index("masked")
+NONE, PROVISIONAL, FOUNDING, TRUSTED = map(int, Status)
+
+Records = np.ndarray  # of RECORD, or FLAT
 
 
 def blank(count: int) -> Records:
@@ -156,141 +176,43 @@ def unpack(stored: Sequence[bytes | None]) -> Records:
     return records
 
 
+@compiled
+def day_at(time: int) -> int:
+    """Return the day (since 1970, UTC) of a time in ms, as records keep it."""
+    return min(max(time // DAY_MS, 0), 65535)
+
+
 def day_of(time: np.ndarray) -> np.ndarray:
     """Return the day (since 1970, UTC) of times in ms."""
     return np.clip(time // DAY_MS, 0, 65535).astype(np.uint16)
 
 
-def place_key(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return points as 32-bit keys on a grid of 0.01 degrees (about 1 km), 0 where the point is unknown.
+@compiled
+def place_key(latitude: float, longitude: float) -> int:
+    """Return a point as a 32-bit key on a grid of 0.01 degrees (about 1 km), 0 where the point is unknown.
 
-    >>> place_key(np.array([0.0, np.nan]), np.array([0.0, 1.0])).tolist()
-    [589889536, 0]
+    >>> place_key(0.0, 0.0), place_key(math.nan, 1.0)
+    (589889536, 0)
     """
-    known = ~np.isnan(latitude + longitude)
-    north = np.where(known, np.round(np.where(known, latitude, 0.0) * 100) + 9001, 0).astype(np.int64)
-    east = np.where(known, np.round(np.where(known, longitude, 0.0) * 100) % 36000, 0).astype(np.int64)
-    return (north << 16 | east).astype(np.uint32)
+    if math.isnan(latitude + longitude):
+        return 0
+    north, east = np.rint(latitude * 100) + 9001, np.rint(longitude * 100) % 36000
+    return signed(north) << 16 | signed(east)
 
 
-def place_of(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return latitude and longitude of place keys, NaN for 0."""
-    north, east = (key >> 16).astype(np.float64), (key & 0xFFFF).astype(np.float64)
-    latitude = np.where(key > 0, (north - 9001) / 100, np.nan)
-    longitude = np.where(key > 0, np.where(east > 18000, east - 36000, east) / 100, np.nan)
-    return latitude, longitude
+@compiled
+def place_keys(items: np.ndarray) -> np.ndarray:
+    """Return the place key (int64) of each item's point."""
+    found = np.empty(len(items), np.int64)
+    for at in range(len(items)):
+        found[at] = place_key(items[at].latitude, items[at].longitude)
+    return found
 
 
-def match(shown: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Return for each row which slots hold `key`, the place excepted; a key of 0 (unknown) matches none."""
-    return (shown["key"] == key[:, None]) & (key > 0)[:, None] & (shown["status"] > 0)
-
-
-def match_place(shown: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Return for each row which slots hold a place within SAME_PLACE_KM of the place `key`."""
-    used = (shown["status"] > 0) & (key > 0)[:, None]
-    if not used.any():
-        return used
-    here = place_of(key)
-    there = place_of(shown["key"])
-    near = distance_km(here[0][:, None], here[1][:, None], there[0], there[1]) <= SAME_PLACE_KM
-    return used & near
-
-
-def keys_of(batch: np.ndarray) -> dict[str, np.ndarray]:
-    """Return each attribute's key column of a batch; 0 where the item does not show it.
-
-    An address that stands for a gateway, or is known to the country only, shows no place. That no device id or user
-    agent was sent is a value too, ABSENT: some people never send one.
-    """
-    shows_place = (batch["located"] == Located.PLACE) & ~PLACELESS[batch["kind"]]
-    return {
-        "place": np.where(shows_place, place_key(batch["latitude"], batch["longitude"]), np.uint32(0)),
-        "country": batch["country"].astype(np.uint32),
-        "prefix": batch["prefix"],
-        "network": batch["asn"],
-        "device": np.maximum(batch["device"], ABSENT),
-        "agent": np.maximum(batch["agent"], ABSENT),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a history knows of what an item shows: columns by attribute.
-
-    `shows`: the item shows the attribute at all; `status`: the best Status it has there; `share`: in which share of
-    the user's logins it was shown (0 to 1), `age`: days since it was last; `knows` and `trusts`: whether the history
-    holds any value of it, and any trusted one. `unsent` is the Status of not sending the attribute, where the item
-    does not. `keys` and `slots` say what and where. `roams`: the operator keeps changing this user's prefix, as a
-    carrier does, listed as one or not.
-    """
-
-    keys: dict[str, np.ndarray]
-    slots: dict[str, np.ndarray]
-    shows: dict[str, np.ndarray]
-    status: dict[str, np.ndarray]
-    share: dict[str, np.ndarray]
-    age: dict[str, np.ndarray]
-    knows: dict[str, np.ndarray]
-    trusts: dict[str, np.ndarray]
-    unsent: dict[str, np.ndarray]
-    roams: np.ndarray
-
-
-def look(records: Records, items: np.ndarray) -> Seen:
-    """Return what each history knows of what its item shows."""
-    keys = keys_of(items)
-    seen = Seen(keys, {}, {}, {}, {}, {}, {}, {}, {}, np.zeros(len(items), bool))
-    day = day_of(items["event_time"]).astype(np.int64)
-    for at, name in enumerate(ATTRIBUTES):
-        shown, key = records[name], keys[name]
-        slots = match_place(shown, key) if name == "place" else match(shown, key)
-        status = np.where(slots, shown["status"], 0)
-        best = status.max(axis=1)
-        of_best = slots & (status == best[:, None])
-        count = np.where(of_best, shown["count"], 0).sum(axis=1)
-        held = (shown["status"] > 0) & ((shown["key"] != ABSENT) | (name not in SENDABLE))
-        if name in SENDABLE:
-            sent = key != ABSENT
-            seen.shows[name], seen.unsent[name] = sent, np.where(sent, 0, best)
-            seen.status[name] = np.where(sent, best, 0)
-        else:
-            seen.shows[name], seen.status[name] = key > 0, best
-        seen.slots[name] = slots
-        seen.share[name] = np.minimum(count / np.maximum(records["shown"][:, at], 1), 1.0)
-        seen.age[name] = day - np.where(of_best, shown["last_day"], 0).max(axis=1)
-        seen.knows[name] = held.any(axis=1)
-        seen.trusts[name] = (held & (shown["status"] == Status.TRUSTED)).any(axis=1)
-        if name == "network":
-            seen.roams[:] = (slots & roaming(records)).any(axis=1)
-    return seen
-
-
-def roaming(records: Records) -> np.ndarray:
-    """Return which network slots hold an operator that keeps changing the user's prefix, as a carrier does."""
-    return (records["churn"] >= ROAMS) & (records["churn"] >= ROAMS_SHARE * records["network"]["count"])
-
-
-def shown_before(seen: Seen) -> np.ndarray:
-    """Return, as bits in order of ATTRIBUTES, what of each item its user has shown before, trusted or not."""
-    bits = np.zeros(len(seen.status["place"]), np.uint8)
-    for at, name in enumerate(ATTRIBUTES):
-        bits |= np.where(seen.status[name] > 0, np.uint8(1 << at), np.uint8(0))
-    return bits
-
-
-def anchored(records: Records, seen: Seen) -> np.ndarray:
-    """Return whether an item shows something that provisional knowledge may ripen beside.
-
-    That is a trusted device or prefix; where the user never showed a device, trusted place and network together (a
-    thief may share a city, a carrier, a browser). While nothing at all is trusted, what founded the history serves.
-    """
-    status = seen.status
-    level = np.where(trusts_anything(records), Status.TRUSTED, Status.FOUNDING)
-    somewhere = (status["place"] >= level) & (status["network"] >= level)
-    return (status["device"] >= level) | (status["prefix"] >= level) | (~seen.knows["device"] & somewhere)
-
-
-def trusts_anything(records: Records) -> np.ndarray:
-    """Return whether any attribute of the user is trusted."""
-    return np.logical_or.reduce([(records[name]["status"] == Status.TRUSTED).any(axis=1) for name in ATTRIBUTES])
+@compiled
+def place_of(key: int) -> tuple[float, float]:
+    """Return latitude and longitude of a place key, NaN for 0."""
+    if key == 0:
+        return math.nan, math.nan
+    east = key & 0xFFFF
+    return ((key >> 16) - 9001) / 100, (east - 36000 if east > 18000 else east) / 100

@@ -1,7 +1,7 @@
 """The policy as values: weights, thresholds, resources, networks and rules; frozen, versioned by its content."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -46,6 +46,9 @@ class Weights:
     rtt_mismatch: float
     connection_mismatch: float
     missing_evidence: float
+
+
+SIGNALS = tuple(one.name for one in fields(Weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +254,12 @@ class Networks:
     chance: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """All that decides what a login is worth; `version` is a digest of the text it was read from."""
+    """All that decides what a login is worth; `version` is a digest of the text it was read from.
+
+    Two of them are equal where they are one and the same: what is worked out for one is kept by it.
+    """
 
     name: str
     mode: str

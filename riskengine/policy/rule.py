@@ -64,39 +64,23 @@ class Rule:
         return bool(self.when.resources or self.when.sensitivity)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What rules look at, as columns: `score` in tenths, `sensitivity` and `maturity` as codes; `signals` by name."""
+def may_hold(rule: Rule, items: Batch, named: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for which items all those conditions of a rule hold that rest on no assessment.
 
-    items: Batch
-    signals: Mapping[str, np.ndarray]
-    score: np.ndarray
-    sensitivity: np.ndarray
-    maturity: np.ndarray
-
-
-def holds(rule: Rule, facts: Facts, named: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return for which items all conditions of a rule hold.
-
-    `named` says of each of the batch's sets of groups, and resources, whether it fulfils the rule, none of them last.
+    `named` says of each of the batch's sets of `groups`, and of each `resource`, whether it fulfils the rule, none of
+    them last.
     """
-    items, when = facts.items, rule.when
     found = np.ones(len(items), bool)
-    columns = {"sensitivity": facts.sensitivity, "maturity": facts.maturity, "actions": items["action"]}
-    for name, fulfils in rule.codes.items():
-        found &= _network(rule, items, fulfils) if name == "networks" else fulfils[columns[name]]
     for name, fulfils in named.items():
-        found &= fulfils[items["groups" if name == "groups" else "resource"]]
+        found &= fulfils[items[name]]
+    if "actions" in rule.codes:
+        found &= rule.codes["actions"][items["action"]]
+    if "networks" in rule.codes:
+        found &= _network(rule, items, rule.codes["networks"])
     for sources in rule.sources:
         found &= sources.hold(items) if rule.demands else sources.vouch(items)
     if rule.elsewhere is not None:
         found &= (items["country"] > 0) & ~np.isin(items["country"], rule.elsewhere)
-    for name, least in when.signals.items():
-        found &= facts.signals[name] >= least  # NaN is not
-    if when.score is not None:
-        found &= facts.score >= round(when.score * 10)
-    if when.score_below is not None:
-        found &= facts.score < round(when.score_below * 10)
     return found
 
 

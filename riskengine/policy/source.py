@@ -64,6 +64,11 @@ class Sources:
     asns: np.ndarray
     countries: np.ndarray  # see batch.country_code
 
+    @property
+    def names_anybody(self) -> bool:
+        """Whether there is any source in it."""
+        return bool(len(self.ranges.first) or len(self.asns) or len(self.countries))
+
     def hold(self, items: Batch) -> np.ndarray:
         """Return which items come from one of the sources. What is unknown of an item matches nothing."""
         found = self.ranges.hold(items)

@@ -1,29 +1,25 @@
 """Is what they want worth a second factor here?"""
 
-import numpy as np
-
-from riskengine.event import ACTIONS, SENSITIVITIES
-from riskengine.history.record import Records, Seen, Status
-from riskengine.policy.policy import Policy
+from riskengine.compiled import Row, compiled
+from riskengine.event import SENSITIVITIES
+from riskengine.history.record import DEVICE, TRUSTED
 from riskengine.signals.network import exposed
 
 _HIGH = SENSITIVITIES.index("high")
 
 
-def sensitivity(items: np.ndarray, of_resource: np.ndarray, policy: Policy) -> np.ndarray:
-    """Return each item's sensitivity, index into SENSITIVITIES: the highest of caller's word or resource, and action.
-
-    `of_resource` is the policy's for each entry of the batch's resource names, with that of "no resource" last.
-    """
-    of_action = np.array([SENSITIVITIES.index(policy.actions.get(name, "low")) for name in ACTIONS])
-    stated = np.where(items["sensitivity"] >= 0, items["sensitivity"], of_resource[items["resource"]])
-    return np.maximum(stated, of_action[items["action"]])
+@compiled
+def sensitivity(item: Row, of_resource: int, policy: Row) -> int:
+    """Return an item's sensitivity, index into SENSITIVITIES: the highest of caller's word or resource, and action."""
+    stated = item.sensitivity if item.sensitivity >= 0 else of_resource
+    return max(stated, policy.actions[item.action])
 
 
-def sensitive_resource(
-    items: np.ndarray, records: Records, seen: Seen, policy: Policy, sensitive: np.ndarray
-) -> np.ndarray:
+@compiled
+def sensitive_resource(item: Row, seen: Row, sensitive: int) -> float:
     """Return 1 for something sensitive on a public or anonymising network, half beside a device not trusted."""
-    high = sensitive == _HIGH
-    strange = seen.trusts["device"] & (seen.status["device"] != Status.TRUSTED)
-    return np.where(high & exposed(items), 1.0, np.where(high & strange, 0.5, 0.0))
+    if sensitive != _HIGH:
+        return 0.0
+    if exposed(item):
+        return 1.0
+    return 0.5 if seen.trusts[DEVICE] and seen.status[DEVICE] != TRUSTED else 0.0

@@ -1,17 +1,19 @@
 """Is this when the user comes? The hour of their own week, and how long they have been away."""
 
+import math
+
 import numpy as np
 
+from riskengine.compiled import Row, compiled, signed
 from riskengine.history.habits import BIN_MINUTES, UNATTENDED, bin_of, minute_of_week, own_offset, place_offset
-from riskengine.history.record import BINS, Records, Seen, day_of
-from riskengine.policy.policy import Policy
+from riskengine.history.record import BINS, day_at
 
 _SLOTS = 24 * 60 // BIN_MINUTES  # bins of a day
 _DAYS = BINS // _SLOTS
-_NEAR, _SHARE = np.array([-1, 0, 1]), np.array([1, 2, 1])  # a login counts half in its bin, a quarter on each side
 
 
-def unusual_hour(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -> np.ndarray:
+@compiled
+def unusual_hour(item: Row, record: Row, policy: Row) -> float:
     """Return how unlike the user the hour of the week is, 0 to 1; NaN before `timing.logins` logins or unknown.
 
     It is the log-odds, in bits, of a login at any time of the week against this user's at this one, as a share of
@@ -23,73 +25,93 @@ def unusual_hour(items: np.ndarray, records: Records, seen: Seen, policy: Policy
     The hour is read by the clock the user lives by and by that of the address's place, and the likelier reading
     counts: who lands elsewhere keeps their old hours or takes up the new ones, and either is ordinary.
     """
-    count = records["hours"].sum(axis=1, dtype=np.int64)
-    ready = (count >= max(policy.timing.logins, 1)) & (items["action"] != UNATTENDED)
-    if not ready.any():
-        return np.full(len(items), np.nan)
-    odds = odds_of(items, records)[1]
-    value = np.clip(-np.log2(odds) / policy.timing.full_bits, 0.0, 1.0)
-    return np.where(ready, value, np.nan)
+    if item.action == UNATTENDED or logins_of(record) < max(policy.timing_logins, 1):
+        return math.nan
+    _, odds = likelier(item, record)
+    if math.isnan(odds):
+        return math.nan
+    return min(max(-math.log2(odds) / policy.timing_full_bits, 0.0), 1.0)
 
 
-def odds_of(items: np.ndarray, records: Records) -> tuple[np.ndarray, np.ndarray]:
+@compiled
+def logins_of(record: Row) -> int:
+    """Return how many logins are remembered by the hour."""
+    total = 0
+    for one in record.hours:
+        total += one
+    return total
+
+
+@compiled
+def likelier(item: Row, record: Row) -> tuple[float, float]:
     """Return by which clock (minutes east of UTC, NaN unknown) the hour is best read, and how much likelier than by
     chance the user comes at that hour."""
-    own, place = own_offset(records), place_offset(items)
-    by_own, by_place = _odds(items["event_time"], own, records), _odds(items["event_time"], place, records)
-    at_place = np.isnan(by_own) | (by_place > by_own)
-    return np.where(at_place, place, own), np.where(at_place, by_place, by_own)
+    own, place = own_offset(record), place_offset(item)
+    by_own, by_place = _odds(item.event_time, own, record), _odds(item.event_time, place, record)
+    if math.isnan(by_own) or by_place > by_own:
+        return place, by_place
+    return own, by_own
 
 
-def _odds(time: np.ndarray, offset: np.ndarray, records: Records) -> np.ndarray:
+@compiled
+def _odds(time: int, offset: float, record: Row) -> float:
     """Return the chance of a login in this bin of the week against 1 / BINS; NaN where the offset is unknown."""
-    count = records["hours"].sum(axis=1, dtype=np.int64)
-    of_week, of_day = _near(time, offset, records)
-    # Whole numbers up to here, so that the order of adding up does not matter.
-    by_day = ((of_day * _SHARE).sum(axis=1) * _SLOTS / 4 + _SLOTS) / (count + _SLOTS)
-    by_week = ((of_week * _SHARE).sum(axis=1) * BINS / 4 + BINS * by_day) / (count + BINS)
-    return np.where(np.isnan(offset), np.nan, by_week)
+    if math.isnan(offset):
+        return math.nan
+    at, count = bin_of(time, offset), logins_of(record)
+    # A login counts half in its bin, a quarter on each side. Whole numbers up to here: the order does not matter.
+    of_day = of_any_day(record.hours, at - 1) + 2 * of_any_day(record.hours, at) + of_any_day(record.hours, at + 1)
+    of_week = of_bin(record.hours, at - 1) + 2 * of_bin(record.hours, at) + of_bin(record.hours, at + 1)
+    by_day = (of_day * _SLOTS / 4 + _SLOTS) / (count + _SLOTS)
+    return (of_week * BINS / 4 + BINS * by_day) / (count + BINS)
 
 
-def _near(time: np.ndarray, offset: np.ndarray, records: Records) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many logins were in the bin before, in this one and in the next, as (n, 3) columns: of the week, and
-    of any day."""
-    hours, at = records["hours"], bin_of(time, offset)
-    of_week = np.take_along_axis(hours, (at[:, None] + _NEAR) % BINS, axis=1).astype(np.int64)
-    slots = ((at % _SLOTS)[:, None] + _NEAR) % _SLOTS
-    of_days = (slots[:, :, None] + _SLOTS * np.arange(_DAYS)).reshape(len(at), -1)
-    daily = np.take_along_axis(hours, of_days, axis=1).reshape(len(at), len(_NEAR), _DAYS)
-    return of_week, daily.sum(axis=2, dtype=np.int64)
+@compiled
+def of_bin(hours: np.ndarray, at: int) -> int:
+    """Return how many logins were in a bin of the week, which is a circle."""
+    return signed(hours[at % BINS])
 
 
-def idle_account(items: np.ndarray, records: Records, seen: Seen, policy: Policy) -> np.ndarray:
+@compiled
+def of_any_day(hours: np.ndarray, at: int) -> int:
+    """Return how many logins were in the bin of the day that `at` is, on any day of the week."""
+    total = 0
+    for day in range(_DAYS):
+        total += hours[at % _SLOTS + _SLOTS * day]
+    return total
+
+
+@compiled
+def idle_account(item: Row, record: Row, policy: Row) -> float:
     """Return how long the user has been away: 0 up to `timing.idle_days`, 1 from `idle_full_days` on; NaN before any
     login that taught. A late event is no absence."""
-    rules = policy.timing
-    over = idle_days(items, records) - rules.idle_days
-    value = np.clip(over / max(rules.idle_full_days - rules.idle_days, 1), 0.0, 1.0)
-    return np.where(records["learned"] > 0, value, np.nan)
+    if record.learned == 0:
+        return math.nan
+    over = idle_days(item, record) - policy.timing_idle_days
+    return min(max(over / max(policy.timing_idle_full_days - policy.timing_idle_days, 1), 0.0), 1.0)
 
 
-def idle_days(items: np.ndarray, records: Records) -> np.ndarray:
-    """Return the days since each user's last login that taught; below 0 for an event that comes late."""
-    return day_of(items["event_time"]).astype(np.int64) - records["last_day"]
+@compiled
+def idle_days(item: Row, record: Row) -> int:
+    """Return the days since a user's last login that taught; below 0 for an event that comes late."""
+    return day_at(item.event_time) - signed(record.last_day)
 
 
-def facts(items: np.ndarray, records: Records) -> dict[str, np.ndarray]:
-    """Return what the sentences of these signals tell, as columns.
+@compiled
+def tell(item: Row, record: Row, verdict: Row) -> None:
+    """Write into a verdict what the sentences of these signals tell.
 
     `minute_of_week`: local time from Monday on, by the clock that counts, -1 unknown; of `logins_of` remembered logins
     `logins_then` were at about that time of any day (the three hours it is in and those on either side) and
     `logins_near` also on that day of the week; `idle_days`: days since the last login that taught, -1 without any.
     """
-    clock, _ = odds_of(items, records)
-    known = ~np.isnan(clock)
-    of_week, of_day = _near(items["event_time"], clock, records)
-    return {
-        "minute_of_week": np.where(known, minute_of_week(items["event_time"], clock), -1),
-        "logins_then": np.where(known, of_day.sum(axis=1), 0),
-        "logins_near": np.where(known, of_week.sum(axis=1), 0),
-        "logins_of": records["hours"].sum(axis=1, dtype=np.int64),
-        "idle_days": np.where(records["learned"] > 0, np.maximum(idle_days(items, records), 0), -1),
-    }
+    clock, _ = likelier(item, record)
+    verdict.minute_of_week, verdict.logins_then, verdict.logins_near = -1, 0, 0
+    if not math.isnan(clock):
+        at = bin_of(item.event_time, clock)
+        verdict.minute_of_week = minute_of_week(item.event_time, clock)
+        for near in range(at - 1, at + 2):
+            verdict.logins_then += of_any_day(record.hours, near)
+            verdict.logins_near += of_bin(record.hours, near)
+    verdict.logins_of = logins_of(record)
+    verdict.idle_days = max(idle_days(item, record), 0) if record.learned > 0 else -1

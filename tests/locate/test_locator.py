@@ -16,7 +16,7 @@ from riskengine.batch import ITEM, Located, country_letters
 from riskengine.errors import DataError
 from riskengine.locate.atlas import CACHED, FIELDS
 from riskengine.locate.locator import PLACE, Locator, Places
-from riskengine.network import Kind, Trait, resolve
+from riskengine.network import Kind, Trait, kind_by
 from tests.fixtures_geo import (
     LISBON,
     NEW_YORK,
@@ -52,7 +52,8 @@ def city_only(path: Path) -> Locator:
 def kinds(places: Places) -> list[Kind]:
     found = places.columns
     located = np.isin(found["located"], (Located.PLACE, Located.COUNTRY))
-    return [Kind(code) for code in resolve(found["traits"], found["listed"], located)]
+    evidence = zip(found["traits"].tolist(), found["listed"].tolist(), located.tolist(), strict=True)
+    return [Kind(kind_by(*of_one)) for of_one in evidence]
 
 
 def test_a_place_has_the_types_of_an_item() -> None:

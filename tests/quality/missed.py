@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from riskengine.assess import SIGNALS
 from riskengine.batch import Decision
 from riskengine.network import KINDS
 from riskengine.policy.parse import parse
+from riskengine.policy.policy import SIGNALS
 from riskengine.policy.rule import MATURITY
 from riskengine.settings import package_files
 from tests.quality.__main__ import seeds_of

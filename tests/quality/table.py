@@ -172,7 +172,8 @@ def _pairs(run: Run, measured: Measured) -> tuple[Share, Share]:
     flagged = found.points["impossible_travel"][at] > 0
     start, end = _consecutive(run)
     one, other = items[start], items[end]
-    km = distance_km(one["latitude"], one["longitude"], other["latitude"], other["longitude"])
+    ends = (one["latitude"], one["longitude"], other["latitude"], other["longitude"])
+    km = np.array([distance_km(*pair) for pair in zip(*ends, strict=True)])
     hours = (other["time"] - one["time"]) / MS_PER_HOUR
     apart = km - R99_PER_R67 * (one["radius"] + other["radius"])
     impossible = (apart > FASTEST_KMH * hours) & (one["line"] != other["line"])
