@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from riskengine.api import events, health, manual, score
 from riskengine.api.calls import Desk, Door
 from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
+from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
 from riskengine.engine.engine import Engine
 from riskengine.errors import DataError, SealKeyError, SettingsError
@@ -135,11 +136,19 @@ def read_policy(settings: Settings) -> Policy:
     return read_file(settings.policy_file)[1]
 
 
+def compile_core(policy: Policy, tell: Callable[[str], object]) -> None:
+    """Have the scoring core compiled before anybody waits for a decision; `tell` what takes so long, where it does."""
+    if not is_ready():
+        tell("compiling the scoring core, once, ~30 s")
+    ready(policy)
+
+
 def assemble(settings: Settings) -> Parts:
     """Make every part; raise the RiskEngineError of the first that cannot be had, with nothing overwritten."""
-    read_policy(settings)  # a wrong one stops the start before anything is made
+    policy = read_policy(settings)  # a wrong one stops the start before anything is made
     locator = open_locator(settings)
     make_home(settings)
+    compile_core(policy, _log.info)
     with ExitStack() as undo:
         store = open_store(settings)
         undo.callback(store.close)

@@ -23,7 +23,7 @@ from riskengine.score import score
 from riskengine.signals import attempts, corroboration, familiarity, network, resource, timing
 from riskengine.signals.travel import JOURNEY, contradiction, travel
 
-# What an assessment holds of each item, as columns beside the signals and their points.
+# What an assessment holds of each item beside the signals and their points.
 VERDICT = np.dtype(
     [
         ("score", "i8"),  # tenths
@@ -74,7 +74,7 @@ SHADOW = np.dtype([("score", "i8"), ("decision", "i1")])
 # A row of signals by name.
 _NAMED = np.dtype([(name, "f8") for name in SIGNALS])
 
-# Signals whose sentences tell more than the columns of the other ones hold stand from here on.
+# From here on stand signals whose sentences need more than is told of every item.
 _TOLD = SIGNALS.index("shared_address")
 _RELIEVED = np.array([SIGNALS.index(name) for name in familiarity.RELIEVED])
 _EVENT, _REPORT = int(Role.EVENT), int(Role.REPORT)

@@ -1,6 +1,6 @@
-"""A batch: any run of the sequence of events and reports, as columns of numbers; and its rounds."""
+"""A batch: any run of the sequence of events and reports, as rows of numbers."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -169,26 +169,6 @@ def renew(old: np.ndarray, into: np.ndarray) -> np.ndarray:
         else:
             into[name] = old[name]
     return into
-
-
-def rounds(users: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield index arrays: round k holds the k-th item of each user, in batch order; -1 (no user) all in the first.
-
-    >>> [r.tolist() for r in rounds(np.array([3, -1, 3, 5, 3, -1]))]
-    [[0, 1, 3, 5], [2], [4]]
-    """
-    if not len(users):
-        return
-    order = np.argsort(users, kind="stable")
-    ordered = users[order]
-    starts = np.r_[True, ordered[1:] != ordered[:-1]]
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(users)), 0))
-    turn = np.where(ordered < 0, 0, np.arange(len(users)) - first)
-    of_item = np.empty(len(users), np.int64)
-    of_item[order] = turn
-    by_turn = np.argsort(of_item, kind="stable")
-    cuts = np.flatnonzero(np.diff(of_item[by_turn])) + 1
-    yield from np.split(by_turn, cuts)
 
 
 def country_code(letters: str | None) -> int:

@@ -1,7 +1,7 @@
 """Compiles the core's functions on single rows to machine code, and keeps that between starts.
 
 The core decides row by row: what an item teaches its user's history depends on the decision on it. As numpy columns
-a lone decision took 2 ms of calls on one-row arrays, and one user's 100,000 items were 100,000 rounds; compiled, the
+a lone decision took milliseconds of calls on one-row arrays, and one user's 100,000 items as many passes; compiled, the
 same rules cost microseconds a row, whatever the batch. Functions that are compiled take rows (of ITEM, of a history
 record, of a policy's sheet) and plain numbers; whoever calls them from outside gives and gets arrays.
 """

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from riskengine.access import Access
-from riskengine.app import SEAL_CHECK, make_home, open_seal, read_policy
+from riskengine.app import SEAL_CHECK, compile_core, make_home, open_seal, read_policy
 from riskengine.errors import PolicyError, SealKeyError, SettingsError
 from riskengine.seal import Keys
 from riskengine.settings import Settings
 from riskengine.store.memory import MemoryStore
+from tests.doors import default_policy
 
 NOW = 1_772_615_731_500
 
@@ -18,6 +19,16 @@ def used(store: MemoryStore) -> MemoryStore:
     """Return a store that is no longer empty."""
     Access(store).create("any", ["score"], "default", NOW)
     return store
+
+
+def test_who_has_to_wait_for_the_core_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    compile_core(default_policy(), told.append)
+    assert told == [], "the tests' own start has compiled it"
+
+    monkeypatch.setattr("riskengine.compiled.FOLDER", None)
+    compile_core(default_policy(), told.append)
+    assert told == ["compiling the scoring core, once, ~30 s"]
 
 
 def test_home_is_private(tmp_path: Path) -> None:

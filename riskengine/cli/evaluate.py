@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from riskengine.app import open_locator, read_policy
+from riskengine.app import compile_core, open_locator, read_policy
 from riskengine.cli.replay import FINISHED_WITH_REJECTS, ignore, open_log, progress_bar
 from riskengine.cli.shell import Shell
 from riskengine.errors import Fault, InvalidInput, SettingsError
@@ -104,6 +105,7 @@ def evaluate(
     judge, known, summary = read_policy(settings), _labels(labels), Summary()
     with ExitStack() as stack:
         engine = memory_engine(open_locator(settings), judge)
+        compile_core(judge, ignore if quiet else partial(click.echo, err=True))
         log = open_log(logs, format_, year, tz)
         lines = gather(log, ignore, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]

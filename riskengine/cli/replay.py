@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from riskengine.app import clock, make_home, open_locator, open_seal, open_store, read_policy
+from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
 from riskengine.cli.shell import Shell
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
@@ -65,6 +66,7 @@ def replay(
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
         engine = stack.enter_context(_engine(settings, save))
+        compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
         log = open_log(logs, format_, year, tz)
         reject = _rejecter(stack, rejects)
         lines = gather(log, reject, summary)
