@@ -17,7 +17,6 @@ from riskengine.history.record import FLAT, Records, blank, place_keys
 from riskengine.history.seen import SEEN, look, shown_before
 from riskengine.network import resolve, resolved
 from riskengine.policy.policy import SIGNALS, Policy
-from riskengine.policy.sheet import sheet_of
 from riskengine.policy.terms import Terms, stated, terms
 from riskengine.score import score
 from riskengine.signals import attempts, corroboration, familiarity, network, resource, timing
@@ -71,6 +70,8 @@ VERDICT = np.dtype(
 
 # What a second policy, which decides nothing, would have made of each item.
 SHADOW = np.dtype([("score", "i8"), ("decision", "i1")])
+# The history of whoever has no account; nothing is ever written into it.
+_NOBODY = blank(1).view(FLAT)
 # A row of signals by name.
 _NAMED = np.dtype([(name, "f8") for name in SIGNALS])
 
@@ -146,13 +147,16 @@ def assess(
     split of a sequence into batches gives equal results.
     """
     items, count = batch.copy(), len(batch)
-    _prepare(items, np.ones(count) if widening is None else np.array(widening, np.float64), sheet_of(policy))
-    judges = [(terms(one, names), stated(one, items, names)) for one in (policy, shadow) if one is not None]
-    main, said = judges[0]
-    other, other_said = judges[-1]
+    main = terms(policy, names)
+    _prepare(items, np.ones(count) if widening is None else np.array(widening, np.float64), main.sheet)
+    said = stated(policy, items, names)  # of networks, which are known from here on
     found, beside = _room(count), _room(count if shadow else 0)
-    _assess(items, _flat(records), main, said, other, other_said[: len(beside.verdicts)], _desk(), found, beside)
-    return Assessments(items, found, None if shadow is None else _shadow(beside))
+    if shadow is None:
+        _assess(items, _flat(records), main, said, main, said[:0], _desk(), found, beside)
+        return Assessments(items, found)
+    other, other_said = terms(shadow, names), stated(shadow, items, names)
+    _assess(items, _flat(records), main, said, other, other_said, _desk(), found, beside)
+    return Assessments(items, found, _shadow(beside))
 
 
 def is_ready() -> bool:
@@ -183,7 +187,7 @@ def _room(count: int) -> Found:
 
 def _desk() -> _Desk:
     rows = (np.zeros(1, SEEN), np.zeros(2, JOURNEY), np.zeros(len(familiarity.CREDIT)), np.ones(len(SIGNALS)))
-    return _Desk(*rows, np.zeros(1, CASE), blank(1).view(FLAT), blank(1).view(FLAT))
+    return _Desk(*rows, np.zeros(1, CASE), np.zeros(1, FLAT), _NOBODY)
 
 
 def _shadow(beside: Found) -> np.ndarray:
