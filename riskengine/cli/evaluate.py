@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from riskengine.app import compile_core, open_locator, read_policy
 from riskengine.cli.replay import FINISHED_WITH_REJECTS, ignore, open_log, progress_bar
 from riskengine.cli.shell import Shell
+from riskengine.engine.engine import Engine
 from riskengine.errors import Fault, InvalidInput, SettingsError
 from riskengine.evaluate import evaluation
 from riskengine.evaluate.labels import Label, read_labels
@@ -26,6 +27,7 @@ from riskengine.policy.policy import Policy
 from riskengine.readers.lines import STDIN
 from riskengine.readers.read import AUTO, FORMATS
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.settings import Settings
 
 # Options that say how the figures are shown, not what they are.
 _OUTPUTS = ("report", "json_", "quiet")
@@ -104,8 +106,7 @@ def evaluate(
     settings = shell.settings(**({} if policy is None else {"policy": policy}))
     judge, known, summary = read_policy(settings), _labels(labels), Summary()
     with ExitStack() as stack:
-        engine = memory_engine(open_locator(settings), judge)
-        compile_core(judge, ignore if quiet else partial(click.echo, err=True))
+        engine = _engine(settings, judge, quiet)
         log = open_log(logs, format_, year, tz)
         lines = gather(log, ignore, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
@@ -121,6 +122,12 @@ def evaluate(
     if report is not None:
         _write(report, page(about, found))
     return FINISHED_WITH_REJECTS if summary.rejected else 0
+
+
+def _engine(settings: Settings, judge: Policy, quiet: bool) -> Engine:
+    """Open an engine that decides by a policy, over nothing but this process's memory."""
+    compile_core(judge, ignore if quiet else partial(click.echo, err=True))
+    return memory_engine(open_locator(settings), judge)
 
 
 def _refuse(logs: Sequence[str], labels: str, policy: Path | None, report: Path | None) -> None:

@@ -182,11 +182,6 @@ def day_at(time: int) -> int:
     return min(max(time // DAY_MS, 0), 65535)
 
 
-def day_of(time: np.ndarray) -> np.ndarray:
-    """Return the day (since 1970, UTC) of times in ms."""
-    return np.clip(time // DAY_MS, 0, 65535).astype(np.uint16)
-
-
 @compiled
 def place_key(latitude: float, longitude: float) -> int:
     """Return a point as a 32-bit key on a grid of 0.01 degrees (about 1 km), 0 where the point is unknown.
