@@ -14,11 +14,11 @@ from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
 from riskengine.engine.culprit import one_by_one
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.segment import Busy, Outcome
+from riskengine.engine.segment import Busy, Outcome, Repeated
 from riskengine.errors import InvalidInput, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
-from riskengine.metrics import BATCHES, FALLBACKS, JOURNALED
+from riskengine.metrics import STORE_FAILURES, Stages, count_decisions, observe_batch
 
 LARGEST_BATCH = 256
 RETRY_SECONDS = 1.0  # how long a store that failed is left alone
@@ -99,6 +99,10 @@ class Live:
                 reasons.append("the journal cannot be written")
         return reasons
 
+    def waiting(self) -> int:
+        """Return how many items wait."""
+        return len(self._queue)
+
     # --- what callers ask -----------------------------------------------------------------------------------------
 
     async def score(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
@@ -168,7 +172,7 @@ class Live:
         if self._stopping or waits > self._most_waiting or (crowded and arrivals):
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(arrival, loop.create_future(), loop.time()) for arrival in arrivals]
+        waiting = [_Waiting(arrival, loop.create_future(), time.monotonic()) for arrival in arrivals]
         self._queue.extend(waiting)
         self._wake.set()
         return [await one.outcome for one in waiting]
@@ -222,8 +226,13 @@ class Live:
         return batch
 
     async def _answer(self, batch: list[_Waiting]) -> None:
-        outcomes = await self._decide([one.arrival for one in batch])
-        now = asyncio.get_running_loop().time()
+        gate = Gate(Stages(batch[0].since))
+        gate.stages.lap("queue")
+        outcomes = await self._decide([one.arrival for one in batch], gate)
+        gate.stages.lap("handover" if gate.stages.laps[-1][0] == "commit" else "fallback")
+        observe_batch(len(batch), gate.stages)
+        _count(outcomes)
+        now = time.monotonic()
         again: list[_Waiting] = []
         overdue: list[_Waiting] = []
         for one, outcome in zip(batch, outcomes, strict=True):
@@ -232,18 +241,18 @@ class Live:
             else:
                 _tell(one, outcome)
         if overdue:
-            for one, outcome in zip(overdue, await self._without_store([w.arrival for w in overdue]), strict=True):
+            outcomes = await self._without_store([one.arrival for one in overdue])
+            _count(outcomes)
+            for one, outcome in zip(overdue, outcomes, strict=True):
                 _tell(one, outcome)
         if again:
             self._queue.extendleft(reversed(again))
             await asyncio.sleep(0.002)  # another worker holds these users: let it finish
 
-    async def _decide(self, arrivals: list[Arrival]) -> list[Outcome]:
+    async def _decide(self, arrivals: list[Arrival], gate: Gate) -> list[Outcome]:
         """Return the outcomes of a batch: by the engine, or without the store when that fails or is too slow."""
-        BATCHES.observe(len(arrivals))
         if self._store_rests():
             return await self._without_store(arrivals)
-        gate = Gate()
         running = asyncio.get_running_loop().run_in_executor(self._thread, self.engine.run, arrivals, gate)
         try:
             outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
@@ -283,6 +292,7 @@ class Live:
         self._stuck = running
         running.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._store_failed_at = time.monotonic()
+        STORE_FAILURES.inc()
         _log.warning("store_unavailable", why=why)
 
     async def _without_store(self, arrivals: list[Arrival]) -> list[Outcome]:
@@ -313,8 +323,6 @@ class Live:
     def _journal_all(self, arrivals: list[Arrival]) -> list[Outcome]:
         found = self.engine.fallback(arrivals, "store")
         self.journal.append([record for _, record in found])
-        FALLBACKS.inc(len(found))
-        JOURNALED.set(self.journal.pending())
         return [reply for reply, _ in found]
 
     # --- the journal ----------------------------------------------------------------------------------------------
@@ -342,13 +350,13 @@ class Live:
             self._let_go(running, "the journal cannot be drained in time")
         except StoreUnavailable as error:
             self._store_failed_at = time.monotonic()
+            STORE_FAILURES.inc()
             _log.warning("journal_waits", why=str(error), pending=self.journal.pending())
         except Exception:  # the tasks that call this must outlive any record
             self._store_failed_at = time.monotonic()
             _log.exception("journal_not_drained")
         else:
             self._store_failed_at = None
-        JOURNALED.set(self.journal.pending())
 
     def _drain_now(self) -> None:
         self.engine.store.ping()
@@ -365,6 +373,12 @@ def _raised(outcome: Outcome) -> dict[str, Any]:
 def _tell(one: _Waiting, outcome: Outcome) -> None:
     if not one.outcome.done():  # a caller that went away has cancelled it
         one.outcome.set_result(outcome)
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    """Count what was decided; a repeat was counted when it was first answered."""
+    answers = (outcome for outcome in outcomes if isinstance(outcome, dict) and not isinstance(outcome, Repeated))
+    count_decisions([answer for answer in answers if "decision" in answer])
 
 
 def _is_failure(arrival: Arrival) -> bool:

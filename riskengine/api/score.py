@@ -11,7 +11,6 @@ from riskengine.api.calls import admit, desk_of, document, reply
 from riskengine.api.problems import problem_of
 from riskengine.errors import Fault, InvalidInput, RiskEngineError
 from riskengine.event import Event, parse_event
-from riskengine.metrics import DECISIONS
 
 SCORE_BYTES = 64 * 1024
 BATCH_BYTES = 2 * 1024 * 1024
@@ -27,9 +26,7 @@ async def score(request: Request) -> Response:
     caller = await admit(request, "score")
     event = parse_event(await document(request, SCORE_BYTES))
     answers = await desk_of(request).live.score([event], caller.realm, "report" in caller.scopes)
-    answer = _raised(answers[0])
-    _count(answer)
-    return reply(visible(answer, caller))
+    return reply(visible(_raised(answers[0]), caller))
 
 
 async def preview(request: Request) -> Response:
@@ -88,7 +85,6 @@ def _member(answer: dict[str, Any] | RiskEngineError, caller: Caller) -> dict[st
     """Return what stands for one event in a batch's answer."""
     if isinstance(answer, RiskEngineError):
         return {"problem": problem_of(answer).body()}
-    _count(answer)
     return visible(answer, caller)
 
 
@@ -99,7 +95,3 @@ def visible(answer: dict[str, Any], caller: Caller) -> dict[str, Any]:
     bare = {name: answer[name] for name in BARE_FIELDS if name in answer}
     bare["reasons"] = [{"code": r["code"], "points": r["points"]} for r in answer["reasons"]]
     return bare
-
-
-def _count(answer: dict[str, Any]) -> None:
-    DECISIONS.labels(answer["decision"], answer["source"]).inc()

@@ -69,6 +69,7 @@ class Engine:
         """
         outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
         gate = gate or Gate()
+        gate.stages.lap("handover")
         for indexes in segments(arrivals):
             try:
                 done = self._take_or_split({index: arrivals[index] for index in indexes}, gate)
@@ -103,12 +104,15 @@ class Engine:
         """Take one segment through its transaction and the gate."""
         ids = {index: self._next_id(arrival.received_at) for index, arrival in arrivals.items()}
         segment = self._segment(arrivals, ids)
+        segment.stages = gate.stages
+        segment.stages.lap("locate")
         segment.fold_ahead(self.store)
         done: dict[int, Outcome] = {}
         try:
             with self.store.transaction() as tx:
                 segment.take(tx)
                 gate.commit()
+            segment.stages.lap("commit")
             done = segment.outcomes
         finally:
             gate.committed(done)

@@ -5,16 +5,18 @@ from collections.abc import Mapping
 
 from riskengine.engine.segment import Outcome
 from riskengine.errors import StoreUnavailable
+from riskengine.metrics import Stages
 
 
 class Gate:
     """Passed by the engine's thread around each commit, closed by whoever waits for it no longer.
 
     Only one of the two happens: a segment that was given up on is never committed behind its callers' backs. What was
-    committed before stands in `outcomes`, by index.
+    committed before stands in `outcomes`, by index. `stages` goes with it, to learn where the time went.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Stages | None = None) -> None:
+        self.stages = stages or Stages()
         self._lock = threading.Lock()
         self._committing = self._abandoned = False
         self.outcomes: dict[int, Outcome] = {}

@@ -30,6 +30,7 @@ from riskengine.event import Report
 from riskengine.history.learn import fold
 from riskengine.history.record import Records
 from riskengine.locate.locator import Locator, Places
+from riskengine.metrics import Stages
 from riskengine.policy.policy import Policy
 from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, ReportRow, Store, Transaction
 
@@ -99,6 +100,7 @@ class Segment:
     keys: dict[int, bytes]  # event key of each report
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     folded: Folded | None = None
+    stages: Stages = field(default_factory=Stages)
 
     def take(self, tx: Transaction) -> dict[int, Outcome]:
         """Decide and save the segment; return each item's outcome. What is locked elsewhere is Busy."""
@@ -110,6 +112,7 @@ class Segment:
             if one.index in stored:
                 self.outcomes[one.index] = self._repeat(one, stored[one.index])
         accepted = self._admit(tx, fresh, busy)
+        self.stages.lap("lock")
         alone = accepted[0] if len(accepted) == 1 and not fresh else None
         if alone is not None and alone.result == "confirmed_compromised":
             self._refold(tx, alone)
@@ -256,8 +259,11 @@ class Segment:
     def _decide(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         """Assess what was admitted, and save it."""
         loaded = self._load(tx, fresh, accepted)
+        self.stages.lap("load")
         result = self._assess(loaded)
+        self.stages.lap("assess")
         replies = dict(self._answers(tx, fresh, loaded, result))
+        self.stages.lap("answer")
         self.outcomes |= replies
         seal, events = self.tokeniser.seal, []
         for one in fresh:
@@ -269,6 +275,7 @@ class Segment:
         histories = history_rows(loaded.users, loaded.records, loaded.realm_of, seal)
         tx.save(events, reports, states, histories, loaded.added)
         tx.save_days(loaded.days)
+        self.stages.lap("save")
 
     def _answers(
         self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
