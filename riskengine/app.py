@@ -33,6 +33,7 @@ from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
+from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 
 ROUTES = (*score.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES)
 SEAL_CHECK = "seal_check"
@@ -58,6 +59,7 @@ class Parts:
     live: Live
     access: Access
     audit: Audit
+    tracing: Tracing | None
 
 
 def clock() -> int:
@@ -141,6 +143,7 @@ def read_policy(settings: Settings) -> Policy:
 def assemble(settings: Settings) -> Parts:
     """Make every part; raise the RiskEngineError of the first that cannot be had, with nothing overwritten."""
     read_policy(settings)  # a wrong one stops the start before anything is made
+    tracing = start_tracing()
     locator = open_locator(settings)
     make_home(settings)
     with ExitStack() as undo:
@@ -152,9 +155,9 @@ def assemble(settings: Settings) -> Parts:
         rulebook.refresh(clock())
         engine = Engine(store, locator, rulebook.policy, seal)
         engine.adopt(rulebook.policy, rulebook.shadow)
-        live = Live(engine, Journal(settings.home / "journal", seal))
+        live = Live(engine, Journal(settings.home / "journal", seal), tracing=tracing)
         undo.pop_all()
-    return Parts(store, seal, locator, rulebook, live, Access(store), audit)
+    return Parts(store, seal, locator, rulebook, live, Access(store), audit, tracing)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -172,6 +175,8 @@ def build(settings: Settings) -> FastAPI:
     app.state.desk = Desk(parts.live, Door(parts.access, clock), parts.audit, clock)
     app.state.draining = False
     app.add_middleware(Envelope, routes=ROUTES)
+    if parts.tracing is not None:
+        app.add_middleware(TracedRequests, tracing=parts.tracing, routes=ROUTES)
     install(app)
     return app
 
@@ -202,6 +207,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.desk.door.close()
         parts.store.close()
         metrics.flush()
+        if parts.tracing is not None:
+            await asyncio.to_thread(parts.tracing.close)
         _log.info("stopped")
 
 
@@ -249,6 +256,7 @@ def start_logging(log_format: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_trace_id,
         _without_texts,
     ]
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ

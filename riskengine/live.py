@@ -5,10 +5,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from opentelemetry.trace import Span
 
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
 from riskengine.engine.culprit import one_by_one
@@ -19,6 +22,7 @@ from riskengine.errors import InvalidInput, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
 from riskengine.metrics import STORE_FAILURES, Stages, count_decisions, observe_batch
+from riskengine.tracing import Tracing
 
 LARGEST_BATCH = 256
 RETRY_SECONDS = 1.0  # how long a store that failed is left alone
@@ -37,6 +41,7 @@ class _Waiting:
     arrival: Arrival
     outcome: "asyncio.Future[Outcome]"
     since: float
+    span: Span | None
 
 
 def now_ms() -> int:
@@ -51,8 +56,16 @@ class Live:
     how many items may wait before further ones are turned away.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, *, deadline: float = 0.5, most_waiting: int = 2048) -> None:
-        self.engine, self.journal = engine, journal
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        *,
+        deadline: float = 0.5,
+        most_waiting: int = 2048,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.engine, self.journal, self._tracing = engine, journal, tracing
         self._deadline, self._most_waiting = deadline, most_waiting
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -110,7 +123,10 @@ class Live:
         now = now_ms()
         arrivals = [_received(event, realm, now, reports) for event in events]
         good = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
-        answered = iter(await self._all(good))
+        answers = await self._all(good)
+        if self._tracing is not None:
+            self._tracing.decided(answers)
+        answered = iter(answers)
         return [next(answered) if isinstance(arrival, Arrival) else arrival for arrival in arrivals]
 
     async def preview(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
@@ -172,7 +188,8 @@ class Live:
         if self._stopping or waits > self._most_waiting or (crowded and arrivals):
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(arrival, loop.create_future(), time.monotonic()) for arrival in arrivals]
+        span = self._tracing.current() if self._tracing is not None else None
+        waiting = [_Waiting(arrival, loop.create_future(), time.monotonic(), span) for arrival in arrivals]
         self._queue.extend(waiting)
         self._wake.set()
         return [await one.outcome for one in waiting]
@@ -228,8 +245,10 @@ class Live:
     async def _answer(self, batch: list[_Waiting]) -> None:
         gate = Gate(Stages(batch[0].since))
         gate.stages.lap("queue")
-        outcomes = await self._decide([one.arrival for one in batch], gate)
-        gate.stages.lap("handover" if gate.stages.laps[-1][0] == "commit" else "fallback")
+        tracing = self._tracing
+        with tracing.batch([one.span for one in batch], gate.stages) if tracing is not None else nullcontext():
+            outcomes = await self._decide([one.arrival for one in batch], gate)
+            gate.stages.lap("handover" if gate.stages.laps[-1][0] == "commit" else "fallback")
         observe_batch(len(batch), gate.stages)
         _count(outcomes)
         now = time.monotonic()
@@ -253,7 +272,8 @@ class Live:
         """Return the outcomes of a batch: by the engine, or without the store when that fails or is too slow."""
         if self._store_rests():
             return await self._without_store(arrivals)
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self.engine.run, arrivals, gate)
+        run = copy_context().run  # so that what the thread logs bears the trace of the batch
+        running = asyncio.get_running_loop().run_in_executor(self._thread, run, self.engine.run, arrivals, gate)
         try:
             outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
         except TimeoutError:
