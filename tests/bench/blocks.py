@@ -1,0 +1,120 @@
+"""Alternating blocks: each server in turn under the same load, so that what disturbs a block disturbs all of it."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.bench import generator
+from tests.bench.interval import Middle, paired
+from tests.bench.server import Server
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One server in one block at one number of connections. CPU is of all its processes, its database's too."""
+
+    server: str
+    connections: int
+    block: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    database_cpu_us: float
+    other_status: int
+    broken: int
+    generator_cores: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: so many blocks of so many seconds, at these numbers of connections, with these requests."""
+
+    blocks: int
+    seconds: int
+    connections: Sequence[int]
+    requests: Sequence[Path]
+    key: str
+
+
+def measure(servers: Sequence[Server], plan: Plan, progress: Callable[[str], None]) -> list[Sample]:
+    """Return every server's samples; each is warmed up first, with what is then measured with."""
+    for server in servers:
+        progress(f"warming up {server.name}")
+        _one(server, plan, max(plan.connections), -1)
+    samples = []
+    for block in range(plan.blocks):
+        for connections in plan.connections:
+            for server in servers:
+                progress(f"block {block + 1} of {plan.blocks}, {connections} connections, {server.name}")
+                samples.append(_one(server, plan, connections, block))
+    return samples
+
+
+def _one(server: Server, plan: Plan, connections: int, block: int) -> Sample:
+    own, database = server.cpu()
+    requests = plan.requests[block % len(plan.requests)]
+    load = generator.send(server.port, connections, plan.seconds, requests, uuid.uuid4().hex[:16], plan.key)
+    own_after, database_after = server.cpu()
+    server.settle()
+    answered = max(load.requests - load.other_status, 1)
+    return Sample(
+        server.name,
+        connections,
+        block,
+        (load.requests - load.other_status) / load.seconds,
+        load.p50_ms,
+        load.p99_ms,
+        (own_after - own + database_after - database) / answered * 1e6,
+        (database_after - database) / answered * 1e6,
+        load.other_status,
+        load.broken,
+        load.generator_cores,
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A server's medians over the blocks, at one number of connections."""
+
+    server: str
+    connections: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    database_cpu_us: float
+    generator_cores: float
+    not_200: int
+
+
+def rows(samples: Sequence[Sample]) -> list[Row]:
+    """Return a row for each number of connections and server, in the order measured."""
+    found = []
+    for connections, server in dict.fromkeys((one.connections, one.server) for one in samples):
+        some = _of(samples, server, connections)
+        found.append(
+            Row(
+                server,
+                connections,
+                rate=median(one.rate for one in some),
+                p50_ms=median(one.p50_ms for one in some),
+                p99_ms=median(one.p99_ms for one in some),
+                cpu_us=median(one.cpu_us for one in some),
+                database_cpu_us=median(one.database_cpu_us for one in some),
+                generator_cores=median(one.generator_cores for one in some),
+                not_200=sum(one.other_status + one.broken for one in some),
+            )
+        )
+    return found
+
+
+def ratio(samples: Sequence[Sample], above: str, below: str, connections: int, what: str = "rate") -> Middle:
+    """Return how many times of `below`'s value `above` has, block by block."""
+    return paired(*([float(getattr(one, what)) for one in _of(samples, name, connections)] for name in (above, below)))
+
+
+def _of(samples: Sequence[Sample], server: str, connections: int) -> list[Sample]:
+    return [one for one in samples if (one.server, one.connections) == (server, connections)]

@@ -1,0 +1,29 @@
+"""The benchmark from end to end, as small as it can be, where its load generator is there."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed")
+
+
+def test_a_short_run_measures_all_there_is(tmp_path: Path) -> None:
+    small = ["--short", "--users", "300", "--blocks", "1", "--connections", "8", "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "tests.bench", *small, "--json", str(tmp_path / "bench.json")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["server"] for row in found["rows"]] == ["a empty", "b riskengine", "c naive"]
+    assert all(row["rate"] > 0 and row["p99_ms"] >= row["p50_ms"] > 0 and row["cpu_us"] > 0 for row in found["rows"])
+    assert not found["faults"]
+    assert found["counts"]["decisions"]["allow"] > 0.9 * sum(found["counts"]["decisions"].values())
+    assert set(found["open_loop"]) == {"a empty", "b riskengine"}
+    assert [one["size"] for one in found["stages"]] == [1, 16, 64]
+    assert "b/a requests/s, 8" in ended.stdout
