@@ -15,15 +15,17 @@ from pathlib import Path
 
 from riskengine.app import start_logging
 from tests.bench import blocks, open_loop, stages, start
-from tests.bench.blocks import Plan, rows
+from tests.bench.blocks import Plan, Target, rows
 from tests.bench.compare import EMPTY, OURS, servers
 from tests.bench.generator import require_wrk
-from tests.bench.home import DATABASES, Home, made
+from tests.bench.home import DATABASES, Home, databases, made
+from tests.bench.options import numbers, positive
 from tests.bench.progress import done, say
 from tests.bench.report import Counts, Report, stage_table
 from tests.bench.server import post
 
 OPEN_SECONDS, REPLAYED, STARTS = 10.0, 20_000, 3
+LOGINS, SCOPES = 2, ("score", "report")
 SHORT_SHARE = 0.1  # of all that in a short run
 _EXAMPLES = """\
 examples:
@@ -61,19 +63,6 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    found = int(text)
-    if found < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return found
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Return numbers of connections, as in 1,64."""
-    return tuple(positive(one) for one in text.split(","))
-
-
 def main() -> int:
     """Measure, print, and return 1 when something was wrong with the answers."""
     given = parsed()
@@ -85,32 +74,33 @@ def main() -> int:
         print(f"about {minutes:.0f} min, and some for making {given.users:,} users known the first time", flush=True)
     with ExitStack() as stack:
         folder = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="riskengine-bench-")))
-        home = stack.enter_context(made(folder.absolute(), given.database, given.users))
+        found = stack.enter_context(databases(folder.absolute(), given.database))
+        home = made(found, "riskengine", given.users, LOGINS, SCOPES)
         if given.stages:
-            found = stages.measure(home.environment, home.requests[-1], given.share)
+            table = stages.measure(home.environment, home.requests[-1], given.share)
             done()
-            print("\n".join(stage_table(found)))
+            print("\n".join(stage_table(table)))
             return 0
-        report = measured(home, given)
+        report = measured(home, found.url("naive"), given)
     done()
-    print("\n".join(report.lines()))
     if given.json:
         report.write(given.json)
+    print("\n".join(report.lines()))
     return 1 if report.faults() else 0
 
 
-def measured(home: Home, given: argparse.Namespace) -> Report:
+def measured(home: Home, naive_url: str, given: argparse.Namespace) -> Report:
     """Return everything there is to say of the servers on this home."""
     say("starting and replaying")
     starts, replayed = (
-        start.seconds_to_ready(home, STARTS),
+        start.seconds_to_ready(home, max(int(STARTS * given.share), 1)),
         start.replayed_per_second(home, int(REPLAYED * given.share)),
     )
-    with servers(home) as running:
+    with servers(home, naive_url) as running:
         for server in running:
             post(server.port, home.key, {"user_id": "u00000000", "ip": "11.0.0.2", "event_id": os.urandom(8).hex()})
-        plan = Plan(given.blocks, given.seconds, given.connections, home.requests, home.key)
-        samples = blocks.measure(running, plan, say)
+        plan = Plan(given.blocks, given.seconds, given.connections)
+        samples = blocks.measure([Target(server, home.requests, home.key) for server in running], plan, say)
         rate = max(row.rate for row in rows(samples) if row.server == OURS) / 2
         latencies = {}
         for server in running:

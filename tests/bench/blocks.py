@@ -29,42 +29,51 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured: so many blocks of so many seconds, at these numbers of connections, with these requests."""
+class Target:
+    """A server with what it is sent: files of requests, and the key that they come with."""
 
-    blocks: int
-    seconds: int
-    connections: Sequence[int]
+    server: Server
     requests: Sequence[Path]
     key: str
 
 
-def measure(servers: Sequence[Server], plan: Plan, progress: Callable[[str], None]) -> list[Sample]:
+@dataclass(frozen=True)
+class Plan:
+    """How long is measured: so many blocks of so many seconds, at these numbers of connections."""
+
+    blocks: int
+    seconds: int
+    connections: Sequence[int]
+
+
+def measure(targets: Sequence[Target], plan: Plan, progress: Callable[[str], None]) -> list[Sample]:
     """Return every server's samples; each is warmed up first, with what is then measured with."""
-    for server in servers:
-        progress(f"warming up {server.name}")
-        _one(server, plan, max(plan.connections), -1)
+    for target in targets:
+        progress(f"warming up {target.server.name}")
+        _one(target, plan.seconds, max(plan.connections), -1)
     samples = []
     for block in range(plan.blocks):
         for connections in plan.connections:
-            for server in servers:
-                progress(f"block {block + 1} of {plan.blocks}, {connections} connections, {server.name}")
-                samples.append(_one(server, plan, connections, block))
+            for target in targets:
+                progress(f"block {block + 1} of {plan.blocks}, {connections} connections, {target.server.name}")
+                samples.append(_one(target, plan.seconds, connections, block))
     return samples
 
 
-def _one(server: Server, plan: Plan, connections: int, block: int) -> Sample:
+def _one(target: Target, seconds: int, connections: int, block: int) -> Sample:
+    server = target.server
     own, database = server.cpu()
-    requests = plan.requests[block % len(plan.requests)]
-    load = generator.send(server.port, connections, plan.seconds, requests, uuid.uuid4().hex[:16], plan.key)
+    requests = target.requests[block % len(target.requests)]
+    load = generator.send(server.port, connections, seconds, requests, uuid.uuid4().hex[:16], target.key)
     own_after, database_after = server.cpu()
     server.settle()
+    # A block too short for any answer counts as one: it flatters the server, and leaves a ratio a number.
     answered = max(load.requests - load.other_status, 1)
     return Sample(
         server.name,
         connections,
         block,
-        (load.requests - load.other_status) / load.seconds,
+        answered / load.seconds,
         load.p50_ms,
         load.p99_ms,
         (own_after - own + database_after - database) / answered * 1e6,

@@ -4,17 +4,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from riskengine.live import now_ms
+from tests.bench import naive
 from tests.bench.home import Home
+from tests.bench.people import history
 from tests.bench.server import Server, clean_environment, free_port, program, running
 
 EMPTY, OURS, NAIVE = "a empty", "b riskengine", "c naive"
 
 
 @contextmanager
-def servers(home: Home) -> Iterator[list[Server]]:
-    """Run all three while inside, in the order in which they are measured."""
+def servers(home: Home, naive_url: str) -> Iterator[list[Server]]:
+    """Run all three while inside, in the order in which they are measured; the naive one learns the users first."""
     log = home.folder / "servers.log"
-    theirs = clean_environment(NAIVE_URL=home.naive_url, NAIVE_CITY=str(home.files.city), NAIVE_ASN=str(home.files.asn))
+    naive_url = naive_url.replace("postgresql:", "postgresql+psycopg:", 1)
+    city, asn = str(home.files.city), str(home.files.asn)
+    naive.seed(naive_url, naive.Locations(city, asn), history(home.users, now_ms()))
+    theirs = clean_environment(NAIVE_URL=naive_url, NAIVE_CITY=city, NAIVE_ASN=asn)
     with ExitStack() as stack:
         ports = [free_port() for _ in range(3)]
         commands = (

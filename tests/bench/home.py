@@ -1,9 +1,9 @@
-"""What the servers stand on: databases with users that are known, a key to call with, requests made ready."""
+"""What a server stands on: a database with users that are known, a key to call with, requests made ready."""
 
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,8 +13,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from riskengine.live import now_ms
-from tests.bench import naive
-from tests.bench.people import LOGINS, history, write_requests
+from tests.bench.people import history, write_requests
 from tests.bench.progress import say
 from tests.bench.server import clean_environment, riskengine
 from tests.bench.world import Files
@@ -26,6 +25,7 @@ with warnings.catch_warnings():
 
 DATABASES = ("sqlite", "postgresql")
 _MADE = "made.json"
+_AT_ONCE = 50_000  # logins in one replay
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,51 @@ class Home:
     """A folder in which everything is ready. `postmaster` is the database's process, where it has one."""
 
     folder: Path
+    users: int
     files: Files
     environment: dict[str, str]
     key: str
     requests: list[Path]
-    naive_url: str
     postmaster: int | None
+
+    @property
+    def url(self) -> str:
+        """The database."""
+        return self.environment["RISKENGINE_DATABASE_URL"]
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Where databases are: SQLite files in a folder, or a PostgreSQL server of our own and its process."""
+
+    folder: Path
+    server_url: str | None = None
+    postmaster: int | None = None
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database, which is made where it is not there."""
+        if self.server_url is None:
+            return f"sqlite:///{self.folder / name}.db"
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                connection.execute(f"CREATE DATABASE {name}".encode())
+        return make_url(self.server_url).set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def databases(folder: Path, kind: str) -> Iterator[Databases]:
+    """Give databases of a kind in `folder`; what serves them runs while inside."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "sqlite":
+        yield Databases(folder)
+        return
+    with postgresql(folder / "postgresql") as (url, pid):
+        yield Databases(folder, url, pid)
 
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a PostgreSQL server of our own while inside; give its URL for a database name to be added, and its process.
+    """Run a PostgreSQL server of our own while inside; give its URL and its process.
 
     Answered means durable: it ends with a sentence if the server would not keep to that.
     """
@@ -61,36 +95,19 @@ def postgresql(folder: Path) -> Iterator[tuple[str, int]]:
         server.cleanup()
 
 
-def database_url(server_url: str, name: str) -> str:
-    """Return the URL of a database of that server, which is made where it is not there."""
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            connection.execute(f"CREATE DATABASE {name}".encode())
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+def made(found: Databases, name: str, users: int, logins: int, scopes: Sequence[str]) -> Home:
+    """Return the home `name`, with so many users known, over the database of that name; made where it is not there.
 
-
-@contextmanager
-def made(folder: Path, database: str, users: int) -> Iterator[Home]:
-    """Give a home in `folder` with so many known users, made where it is not there; its database server runs inside.
-
-    A home that was made otherwise is refused with a sentence.
+    One that was made otherwise is refused with a sentence.
     """
+    folder, url = found.folder / name, found.url(name)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {"database": database, "users": users}
+    wanted = {"database": make_url(url).get_backend_name(), "users": users, "logins": logins}
     kept = folder / _MADE
     if kept.exists() and json.loads(kept.read_text()) != wanted:
-        raise SystemExit(f"{folder} was made for {kept.read_text().strip()}: give it those, or another --home.")
-    if database == "sqlite":
-        yield _filled(folder, users, f"sqlite:///{folder / 'data' / 'riskengine.db'}", f"sqlite:///{folder}/naive.db")
-        return
-    with postgresql(folder / "postgresql") as (url, pid):
-        ours, theirs = database_url(url, "riskengine"), database_url(url, "naive")
-        yield _filled(folder, users, ours, theirs.replace("postgresql:", "postgresql+psycopg:", 1), pid)
-
-
-def _filled(folder: Path, users: int, url: str, naive_url: str, postmaster: int | None = None) -> Home:
+        raise SystemExit(f"{folder} was made for {kept.read_text().strip()}: ask for that, or give another --home.")
     say("making the geolocation files")
-    files = write_world(folder / "world")
+    files = write_world(found.folder / "world")
     environment = clean_environment(
         RISKENGINE_HOME=str(folder),
         RISKENGINE_DATABASE_URL=url,
@@ -99,26 +116,27 @@ def _filled(folder: Path, users: int, url: str, naive_url: str, postmaster: int 
         RISKENGINE_GEOIP_ASN=str(files.asn),
     )
     key_file = folder / "access-key"
-    if not (folder / _MADE).exists():
-        say(f"making {users:,} users known, {LOGINS} logins each, through riskengine replay --save")
-        log = folder / "history.ndjson"
-        with log.open("w", encoding="utf-8") as file:
-            for body in history(users, now_ms()):
-                file.write(json.dumps(body) + "\n")
+    if not kept.exists():
         riskengine("db", "upgrade", environment=environment)
-        if postmaster is not None:
+        if found.postmaster is not None:
             riskengine("keys", "generate", environment=environment)
-        create = ("keys", "create", "--name", "bench", "--scope", "score", "--scope", "report")
+        create = [part for scope in scopes for part in ("--scope", scope)]
         key_file.touch(mode=0o600)
-        key_file.write_text(riskengine(*create, environment=environment))
-        riskengine("replay", str(log), "--save", "--out", os.devnull, "--quiet", environment=environment)
-        engine = naive.connect(naive_url)
-        naive.seed(engine, naive.Locations(str(files.city), str(files.asn)), islice(history(users, now_ms()), users))
-        engine.dispose()
+        key_file.write_text(riskengine("keys", "create", "--name", "bench", *create, environment=environment))
+        _make_known(folder / "history.ndjson", users, logins, environment)
+        say("writing the requests")
         write_requests(folder / "requests", users)
-        log.unlink()
-        (folder / _MADE).write_text(
-            json.dumps({"database": "sqlite" if postmaster is None else "postgresql", "users": users}) + "\n"
-        )
-    paths = sorted((folder / "requests").iterdir())
-    return Home(folder, files, environment, key_file.read_text().strip(), paths, naive_url, postmaster)
+        kept.write_text(json.dumps(wanted) + "\n")
+    key, paths = key_file.read_text().strip(), sorted((folder / "requests").iterdir())
+    return Home(folder, users, files, environment, key, paths, found.postmaster)
+
+
+def _make_known(log: Path, users: int, logins: int, environment: dict[str, str]) -> None:
+    """Let `riskengine replay --save` take in the logins that make the users known."""
+    waiting = history(users, now_ms(), logins)
+    for begun in range(0, users * logins, _AT_ONCE):
+        say(f"making {users:,} users known through riskengine replay --save: {begun:,} of {users * logins:,} logins")
+        with log.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(body) + "\n" for body in islice(waiting, _AT_ONCE))
+        riskengine("replay", str(log), "--save", "--out", os.devnull, "--quiet", environment=environment)
+    log.unlink()

@@ -12,7 +12,7 @@ from typing import Any
 
 import geoip2.database
 from fastapi import FastAPI
-from sqlalchemy import BigInteger, Engine, Index, create_engine, event, insert, select
+from sqlalchemy import BigInteger, Engine, Index, create_engine, event, exists, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from riskengine.api.schema import Answer, EventBody
@@ -87,15 +87,17 @@ class Locations:
         }
 
 
-def seed(engine: Engine, locations: Locations, logins: Iterable[dict[str, Any]]) -> None:
-    """Make the tables and fill them with `logins` (bodies of POST /score): each user's place and device is known."""
+def seed(url: str, locations: Locations, logins: Iterable[dict[str, Any]]) -> None:
+    """Make the tables and fill them with a login of each user (bodies of POST /score), unless that was done before."""
+    engine, waiting = connect(url), iter(logins)
     Base.metadata.create_all(engine)
-    waiting = iter(logins)
     with engine.begin() as connection:
-        while some := list(islice(waiting, 5_000)):
+        known = connection.scalar(select(exists(select(Login))))
+        while not known and (some := list(islice(waiting, 5_000))):
             rows = [_seeded(one, locations) for one in some]
             connection.execute(insert(Login), rows)
             connection.execute(insert(Device), [{"user_id": r["user_id"], "device_id": r["device_id"]} for r in rows])
+    engine.dispose()
 
 
 def _seeded(body: dict[str, Any], locations: Locations) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tests.bench.world import NETWORKS, address
 
 # Of a hundred requests: something new, or a wrong password; all others are as their user always comes.
 NEW_DEVICE, NEW_NETWORK, BOTH_NEW, FAILURE = 2.0, 1.0, 0.5, 1.0
-LOGINS = 2  # of each user before the measurement
 FILES, BODIES, FEW_BODIES = 8, 32_768, 4_096  # of requests that are made ready; few where users are few
 FEW_USERS = 10_000
 _AGENTS = (
@@ -54,14 +53,14 @@ def _digest(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def history(users: int, until: int) -> Iterator[dict[str, Any]]:
-    """Yield the logins of the last three weeks before `until` (ms since 1970), in order of time.
+def history(users: int, until: int, logins: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield so many logins of each user in the three weeks before `until` (ms since 1970), in order of time.
 
     Each was confirmed by a second factor, so that all they showed is trusted.
     """
-    for turn in range(LOGINS):
+    for turn in range(logins):
         for number in range(users):
-            at = until - 21 * DAY_MS + (turn * users + number) * 20 * DAY_MS // (LOGINS * users)
+            at = until - 21 * DAY_MS + (turn * users + number) * 20 * DAY_MS // (logins * users)
             body = User(number).body() | {"mfa": "passed", "occurred_at": format_time(at)}
             yield {"event_id": f"h{turn}-{number:08d}", **body}
 

@@ -74,6 +74,11 @@ class Report:
             for row in rows(self.samples)
             if row.not_200 and row.server != NAIVE
         ]
+        found += [
+            f"{one.server} answered nothing in block {one.block + 1} at {one.connections} connections"
+            for one in self.samples
+            if one.rate < 1 and one.server != NAIVE
+        ]
         if self.counts.fallbacks:
             found.append(f"{self.counts.fallbacks:,.0f} decisions were answered without the store")
         return found
