@@ -15,7 +15,11 @@ _TIMEOUT = "30s"
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of wrk saw. Latencies are those of callers that wait; `generator_cores` is what wrk itself took."""
+    """What one run of wrk saw. `generator_cores` is what wrk itself took.
+
+    Latencies are those of callers that wait; for a long answer wrk adds those of the requests that it held back. It
+    counts statuses from 400 on as `other_status`; our servers answer nothing between 200 and that.
+    """
 
     requests: int
     seconds: float

@@ -1,5 +1,6 @@
 """What a server stands on: a database with users that are known, a key to call with, requests made ready."""
 
+import atexit
 import json
 import os
 import warnings
@@ -93,6 +94,7 @@ def postgresql(folder: Path) -> Iterator[tuple[str, int]]:
         yield server.get_uri(), pid
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # its folder may be gone by then
 
 
 def made(found: Databases, name: str, users: int, logins: int, scopes: Sequence[str]) -> Home:

@@ -14,6 +14,8 @@ from tests.bench.interval import Middle
 from tests.bench.open_loop import Latency
 from tests.bench.stages import Stages
 
+MOST_GENERATOR_CORES = 0.7
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -68,7 +70,7 @@ class Report:
         return found
 
     def faults(self) -> list[str]:
-        """Return what makes the run worthless: answers of (a) or (b) that were no 200, or that needed no store."""
+        """Return what makes the run worthless: answers that were no 200 or took no store, a generator too busy."""
         found = [
             f"{row.not_200:,} requests to {row.server} at {row.connections} connections were not answered with 200"
             for row in rows(self.samples)
@@ -79,6 +81,14 @@ class Report:
             for one in self.samples
             if one.rate < 1 and one.server != NAIVE
         ]
+        found += [
+            f"{one.not_200:,} requests of the open loop to {name} were not answered with 200"
+            for name, one in self.open_loop.items()
+            if one.not_200
+        ]
+        busiest = max(row.generator_cores for row in rows(self.samples))
+        if busiest > MOST_GENERATOR_CORES:
+            found.append(f"the load generator took {busiest:.2f} cores: it may have been what was measured")
         if self.counts.fallbacks:
             found.append(f"{self.counts.fallbacks:,.0f} decisions were answered without the store")
         return found

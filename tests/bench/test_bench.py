@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed"),
+    pytest.mark.timeout(300),  # half a minute each on a machine that does nothing else
+]
 
 
 def test_a_short_run_measures_all_there_is(tmp_path: Path) -> None:
