@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, MutableMapping
@@ -32,6 +33,7 @@ from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
+from riskengine.upkeep import Upkeep
 
 ROUTES = (*score.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES)
 SEAL_CHECK = "seal_check"
@@ -39,6 +41,9 @@ SEAL_CHECK = "seal_check"
 RELOAD_SECONDS = 30.0
 # How often a changed policy is: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
+# How often the store is kept in order; the first time soon after the start, processes started together one by one.
+UPKEEP_SECONDS = 3600.0
+UPKEEP_FIRST_SECONDS = 60.0
 # Loggers of libraries that speak at INFO of what nobody operates.
 _QUIET = ("alembic", "asyncio", "sqlalchemy", "uvicorn")
 _log = structlog.get_logger("riskengine.app")
@@ -55,6 +60,12 @@ class Parts:
     live: Live
     access: Access
     audit: Audit
+    upkeep: Upkeep
+
+    def close(self) -> None:
+        """Let go of what `assemble` opened, where nothing was started."""
+        self.live.journal.close()
+        self.store.close()
 
 
 def clock() -> int:
@@ -151,7 +162,7 @@ def assemble(settings: Settings) -> Parts:
         engine.adopt(rulebook.policy, rulebook.shadow)
         live = Live(engine, Journal(settings.home / "journal", seal))
         undo.pop_all()
-    return Parts(store, seal, locator, rulebook, live, Access(store), audit)
+    return Parts(store, seal, locator, rulebook, live, Access(store), audit, Upkeep(settings))
 
 
 def build(settings: Settings) -> FastAPI:
@@ -177,7 +188,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests, and stop it after the last of them: waiting ones are answered first."""
     parts: Parts = app.state.parts
     await parts.live.start()
-    watching = [asyncio.create_task(_watch(parts.locator)), asyncio.create_task(_follow(parts))]
+    beside = (_watch(parts.locator), _follow(parts), _tend(parts.upkeep))
+    watching = [asyncio.create_task(task) for task in beside]
     # What lives until the end need not be looked at by every collection; it cut p99 to a quarter when measured.
     gc.collect()
     gc.freeze()
@@ -190,6 +202,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         app.state.draining = True
+        parts.upkeep.stop()
         for task in watching:
             task.cancel()
         await parts.live.stop()
@@ -219,6 +232,17 @@ async def _follow(parts: Parts) -> None:
                 engine.adopt(rulebook.policy, rulebook.shadow)
         except Exception:  # a defect in one policy must not end the watch for the next
             _log.exception("policy not followed")
+
+
+async def _tend(upkeep: Upkeep) -> None:
+    """Keep the store in order, whatever becomes of one run."""
+    await asyncio.sleep(random.uniform(0, UPKEEP_FIRST_SECONDS))  # noqa: S311 (so that processes do not collide)
+    while True:
+        try:
+            await asyncio.to_thread(upkeep.run, clock())
+        except Exception:  # a defect in one run must not end the task for the next
+            _log.exception("upkeep broken")
+        await asyncio.sleep(UPKEEP_SECONDS)
 
 
 def start_logging(log_format: str) -> None:

@@ -44,6 +44,7 @@ POLICY_PROBLEMS = Gauge(
     "Policy files or activated policies that cannot be taken up; what was in force stays",
     registry=REGISTRY,
 )
+UPKEEP_FAILURES = Counter("riskengine_upkeep_failures", "Runs of upkeep that failed", registry=REGISTRY)
 
 
 def exposition() -> tuple[bytes, str]:
