@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from riskengine.errors import SettingsError, StoreUnavailable
+from riskengine.store.line import line_of
 from riskengine.store.statements import FINDS, Row, inserts
 from riskengine.store.tables import EVENTS
 from riskengine.store.turn import turn_of
@@ -55,6 +56,7 @@ class Sqlite:
         self._file = Path(str(url.database))
         self._wait_seconds = wait_seconds
         self._turn = turn_of(self._file)
+        self._line = line_of(self._file)
         self.engine: Engine = create_engine(url, hide_parameters=True)
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", self._begin)
@@ -76,7 +78,8 @@ class Sqlite:
         Threads of one process queue for it. Without that, the interpreter's lock lets a waiting thread ask only while
         the other is inside SQLite, and so holds the database: it would never get it.
         """
-        with self._turn.taken(self._wait_seconds), self.engine.begin() as connection:
+        wait = self._wait_seconds
+        with self._turn.taken(wait), self._line.taken(wait), self.engine.begin() as connection:
             yield connection
 
     def exists(self) -> bool:

@@ -72,7 +72,7 @@ def test_no_file_of_an_sqlite_database_holds_it(sqlite_url: str, tmp_path: Path,
 
     files = sorted(tmp_path.glob("store.db*"))
 
-    assert [file.name for file in files] == ["store.db", "store.db-shm", "store.db-wal"]
+    assert [file.name for file in files] == ["store.db", "store.db-line", "store.db-shm", "store.db-wal"]
     assert_nothing_in(b"".join(file.read_bytes() for file in files))
     store.close()
     assert_nothing_in((tmp_path / "store.db").read_bytes())
