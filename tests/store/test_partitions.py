@@ -242,6 +242,7 @@ def test_scoring_goes_on_while_a_step_waits_for_a_quiet_moment(postgres_url: str
 
     with store.transaction() as tx:
         tx.save([arrived(following)], [], {}, [], {})
+        tx.events_by_id([1])  # now it is written
         keeping.start()
         for number in range(20):  # each would fail if it had to wait for a lock as long as a batch may
             save(other, arrived(following, number + 1))
