@@ -131,8 +131,8 @@ class Journal:
         while True:
             path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            if not _locked(descriptor):
-                # Another process took the newborn for an orphan; it will find it empty and remove it.
+            if not _locked(descriptor) or not _is_at(descriptor, path):
+                # Another process took the newborn for an orphan; it will find it empty and remove it, or has done so.
                 os.close(descriptor)
                 continue
             file = _File(path, descriptor, secrets.token_bytes(_ID_BYTES))
