@@ -170,17 +170,17 @@ def _ends(connection: Connection) -> dict[str, int | None]:
 def _make(name: str, first: int, end: int, connection: Connection) -> bool:
     """Make the partition of the ids from `first` to below `end`; False if there is one, or one of later ids.
 
-    Made beside the others and then attached: that waits for nobody and lets nobody wait, unless rows have to be moved.
+    Writers wait for a moment: whoever was on the way to the default partition would be refused there afterwards.
     """
     ends = _ends(connection)
     if not ends or any(other is not None and first < other for other in ends.values()):
         return False
+    connection.execute(text("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE"))
     connection.execute(
         text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)")
     )
     misplaced = f"FROM events_default WHERE id >= {first} AND id < {end}"
     if connection.scalar(text(f"SELECT EXISTS (SELECT {misplaced})")):
-        connection.execute(text("LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE"))
         connection.execute(text(f"INSERT INTO {name} SELECT * {misplaced}"))
         connection.execute(text(f"DELETE {misplaced}"))
     connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})"))

@@ -123,6 +123,33 @@ def test_what_no_month_covered_moves_into_its_month(postgres_url: str, store: Sq
     assert store.read_event(rows[0].event_key) == (rows[0], [])
 
 
+def test_nobody_is_refused_while_the_month_that_is_written_to_is_made(postgres_url: str, store: SqlStore) -> None:
+    month = months_on(0)[0]
+    failures: list[BaseException] = []
+    made = threading.Event()
+
+    def write(first: int) -> None:
+        try:
+            for number in range(first, first + 1000):
+                save(store, arrived(month, number))
+                if made.is_set() and number > first + 20:
+                    return
+        except BaseException as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(1000 * place,)) for place in range(3)]
+    for writer in writers:
+        writer.start()
+    time.sleep(0.1)
+    keep(postgres_url, month, 400)
+    made.set()
+    for writer in writers:
+        writer.join(30)
+
+    assert failures == []
+    assert asked(postgres_url, "SELECT count(*) FROM events_default") == [0]
+
+
 def test_many_at_once_make_each_month_once(postgres_url: str) -> None:
     month = months_on(0)[0]
     made: list[str] = []
