@@ -27,6 +27,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a worker that ended is 
 STEADY_SECONDS = 60.0  # one that lived for so long did not end because it cannot start
 STOP_SECONDS = 40.0  # more than a worker needs to answer what waits; then, or after a second signal, it is ended
 ABORT_SECONDS = 2.0
+WORKER = "riskengine.cli.worker"
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _log = structlog.get_logger("riskengine.workers")
 
@@ -93,7 +94,7 @@ class _Supervisor:
         """Start a worker. What it is told comes by its standard input, where no other process can read it."""
         with held(self._settings, socket.SO_REUSEPORT) as listener:
             worker = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "riskengine.cli.worker", str(listener.fileno())),
+                *(sys.executable, "-m", WORKER, str(listener.fileno())),
                 stdin=PIPE,
                 stdout=PIPE,
                 pass_fds=(listener.fileno(),),
