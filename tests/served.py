@@ -43,7 +43,7 @@ class Served:
         """Wait until an event was logged so many times; fail if that does not happen, or the process ends."""
         end = time.monotonic() + seconds
         while len(self.lines(event)) < times:
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.process.poll() is None, f"ended with {self.process.poll()}: {self.log.read_text()}"
             assert time.monotonic() < end, f"{event} was not logged {times} times: {self.log.read_text()}"
             time.sleep(0.02)
 

@@ -1,7 +1,7 @@
 """One user at a time, anywhere: two places at once through several workers, and one user's flood beside others.
 
-With TESTS_LONG=1 in the environment: a thousand pairs, a flood of 500 requests/s instead of 100, and bounds without leeway
-for a shared machine. The long flood is a goal that is not reached yet: see the README's limits.
+With TESTS_LONG=1 in the environment: a thousand pairs, a flood of 500 requests/s instead of 100, and bounds without
+leeway for a shared machine. The long flood is a goal that is not reached yet: see the README's limits.
 """
 
 import asyncio
@@ -28,8 +28,9 @@ LONG = bool(os.environ.get("TESTS_LONG"))
 NEW_YORK, TOKYO = "192.0.2.{}", "198.51.100.{}"
 WORKERS, CALLERS = 4, 12
 PAIRS = 1000 if LONG else 200
-# A shared machine may stop for as long as a batch may take; then a worker answers without the store for a second.
-MOST_PAUSES = 0 if LONG else 3
+# A shared machine may stop for as long as a batch may take; then a worker answers without the store for a second,
+# and a user that another worker holds for as long gets such an answer too.
+MOST_PAUSES, FEWEST_WHOLE = (0, 1.0) if LONG else (3, 0.5)
 HOUR_MS = 3_600_000
 # When users were last at home. From the first no journey to Tokyo is possible; from the second it is, and only what the
 # one of the two logins taught tells of the other.
@@ -128,7 +129,8 @@ def test_of_two_places_at_once_exactly_one_is_allowed(served: Served) -> None:
     pauses = [line["why"] for line in served.lines("store_unavailable")]
     assert len(pauses) <= MOST_PAUSES
     assert set(pauses) <= {"too slow"}  # nobody is kept from the store by another worker
-    assert len(answers) == PAIRS or (pauses and len(answers) > PAIRS // 2)
+    assert len(answers) >= FEWEST_WHOLE * PAIRS
+    assert len(either) >= FEWEST_WHOLE * (PAIRS // 4)
 
 
 def _assert_numbered(served: Served, users: list[str]) -> None:

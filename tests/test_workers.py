@@ -171,4 +171,5 @@ def test_workers_that_cannot_start_end_all_and_are_not_started_again(
 
     assert workers.supervise(settings) == 1
 
-    assert capfd.readouterr().err.count("No module named riskengine.cli.none") == settings.workers
+    # Once each, unless it was stopped before it got so far.
+    assert 1 <= capfd.readouterr().err.count("No module named riskengine.cli.none") <= settings.workers
