@@ -6,6 +6,7 @@ holds a lock on it; a file whose lock is free was left by a process that ended, 
 """
 
 import fcntl
+import math
 import os
 import secrets
 import threading
@@ -26,7 +27,8 @@ MAGIC = b"rkj1"
 SUFFIX = ".journal"
 # What becomes of a file with records that cannot be read: it is kept for a person to look at.
 DAMAGED = ".damaged"
-CHUNK = 256
+# Records handed over at once: few enough that a batch of callers can wait for it.
+CHUNK = 64
 _ID_BYTES = 16
 _HEAD_BYTES = len(MAGIC) + _ID_BYTES
 _FRAME_BYTES = 8
@@ -92,19 +94,30 @@ class Journal:
                 self._current = self._create()
             self._write(self._current, records)
 
-    def drain(self, save: Callable[[list[bytes]], None]) -> int:
-        """Hand every record to `save`, oldest first, some hundreds at a time; return how many it took.
+    def prove(self) -> None:
+        """Raise StoreUnavailable unless a record could be kept now: a file is made, written, synced and removed."""
+        with self._lock, _possible("written"):
+            file = self._create()
+            file.path.unlink()
+            os.close(file.descriptor)
+
+    def drain(self, save: Callable[[list[bytes]], None], seconds: float = math.inf) -> int:
+        """Hand every record to `save`, oldest first, CHUNK at a time; return how many it took.
+
+        After `seconds` no further chunk is begun, and what is left waits for the next time.
 
         What `save` accepts is removed; when it raises, that chunk and the rest stay, and the exception passes on.
         After a crash in between, records come again: saving must be idempotent. Records appended meanwhile wait
         for the next time.
         """
-        taken = 0
+        taken, end = 0, time.monotonic() + seconds
         with self._drain_lock:
             with _possible("read"):
                 files = self._retired()
             for file in files:
                 while file.drained < file.written:
+                    if time.monotonic() > end:
+                        return taken
                     taken += self._drain_chunk(file, save)
                 with _possible("removed"):
                     self._remove(file)

@@ -108,7 +108,7 @@ class Engine:
         try:
             with self.store.transaction() as tx:
                 segment.take(tx)
-                gate.commit()
+                gate.commit(segment)
             done = segment.outcomes
         finally:
             gate.committed(done)

@@ -98,6 +98,7 @@ class Segment:
     others: dict[int, Arrival]  # reports and remedies
     keys: dict[int, bytes]  # event key of each report
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    items: dict[int, np.ndarray] = field(default_factory=dict)  # ITEM row of each event decided
     folded: Folded | None = None
 
     def take(self, tx: Transaction) -> dict[int, Outcome]:
@@ -263,6 +264,7 @@ class Segment:
         for one in fresh:
             place = loaded.position[one.index]
             seq, item = int(result.verdicts["seq"][place]), result.items[place : place + 1]
+            self.items[one.index] = item
             row = event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
             events.append(row)
         reports, states = self._reports(accepted, loaded, result)

@@ -1,0 +1,95 @@
+"""What answers while the store does not: signals that need no store, and a synced journal that keeps what was said."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from riskengine.engine.arrival import Arrival
+from riskengine.engine.culprit import one_by_one
+from riskengine.engine.engine import Engine
+from riskengine.engine.gate import Doubtful, Gate
+from riskengine.engine.segment import Busy, Outcome
+from riskengine.errors import StoreUnavailable
+from riskengine.event import Event
+from riskengine.journal import Journal
+from riskengine.metrics import FALLBACKS, JOURNALED
+
+_log = structlog.get_logger(__name__)
+
+
+class Standby:
+    """Answers events by an engine's fallback, each journaled before it is answered. Its calls wait for the disk.
+
+    `failed`: the journal could not be written when it was last tried, so nobody could be answered.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine, self._journal = engine, journal
+        self.failed = False
+
+    def answer(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Return the outcome of each item; a report is StoreUnavailable, it has to be sent again."""
+        events = [arrival for arrival in arrivals if isinstance(arrival.body, Event)]
+        replies = iter(self._fallback(events)) if events else iter(())
+        missing = StoreUnavailable("the store does not answer")
+        return [next(replies) if isinstance(arrival.body, Event) else missing for arrival in arrivals]
+
+    def instead(self, arrivals: Sequence[Arrival], gate: Gate) -> list[Outcome]:
+        """Return the outcomes of a batch given up on: as decided where that is or may be stored, else a fallback."""
+        found, doubtful = gate.close()
+        found |= self._kept(doubtful)
+        rest = [index for index in range(len(arrivals)) if index not in found]
+        found |= zip(rest, self.answer([arrivals[index] for index in rest]), strict=True)
+        return [found[index] for index in range(len(arrivals))]
+
+    def confirm(self, outcomes: Sequence[Outcome], gate: Gate) -> list[Outcome]:
+        """Return a batch's outcomes; what waits for a commit of its own that was lost gets what that had decided."""
+        _, doubtful = gate.close()
+        found = self._kept({i: one for i, one in doubtful.items() if isinstance(outcomes[i], Busy)})
+        return [found.get(index, outcome) for index, outcome in enumerate(outcomes)]
+
+    def prove(self) -> None:
+        """Find out whether the journal can be written again."""
+        try:
+            self._journal.prove()
+        except StoreUnavailable:
+            return
+        self.failed = False
+
+    def _kept(self, doubtful: Mapping[int, Doubtful]) -> dict[int, Outcome]:
+        """Return what was decided and perhaps stored, journaled now; StoreUnavailable where that fails."""
+        try:
+            self._append([one.record for one in doubtful.values() if one.record is not None])
+        except StoreUnavailable as error:
+            return dict.fromkeys(doubtful, error)
+        return {index: one.outcome for index, one in doubtful.items()}
+
+    def _fallback(self, events: Sequence[Arrival]) -> list[Outcome]:
+        try:
+            return self._journaled(events)
+        except StoreUnavailable as error:
+            return [error] * len(events)
+        except Exception:
+            _log.exception("batch_split", items=len(events))
+        try:
+            return one_by_one(lambda event: self._journaled([event])[0], events)
+        except StoreUnavailable as error:
+            return [error] * len(events)
+
+    def _journaled(self, events: Sequence[Arrival]) -> list[Outcome]:
+        found = self._engine.fallback(events, "store")
+        self._append([record for _, record in found])
+        FALLBACKS.inc(len(found))
+        return [reply for reply, _ in found]
+
+    def _append(self, records: Sequence[bytes]) -> None:
+        if not records:
+            return
+        try:
+            self._journal.append(records)
+        except StoreUnavailable as error:
+            self.failed = True
+            _log.error("journal_not_written", why=str(error))
+            raise
+        self.failed = False
+        JOURNALED.set(self._journal.pending())
