@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test measure quality
+.PHONY: help run test measure quality faults
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
 	@echo "make measure  what the server takes on this machine: start, one lone request, load, replay"
+	@echo "make faults  what happens when things fail, as long and as often as promised (the tests do it in short)"
 	@echo "make quality  how well the default policy decides over populations it was not tuned to"
 
 run: $(VENV)/.run
@@ -46,3 +47,6 @@ measure: $(VENV)/.dev
 
 quality: $(VENV)/.dev
 	$(BIN)/python -m tests.quality --seeds 100-109
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults --long

@@ -1,19 +1,22 @@
 """What answers while the store does not: signals that need no store, and a synced journal that keeps what was said."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import structlog
 
-from riskengine.engine.arrival import Arrival
+from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.culprit import one_by_one
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Doubtful, Gate
-from riskengine.engine.segment import Busy, Outcome
-from riskengine.errors import StoreUnavailable
+from riskengine.engine.segment import OTHER_BODY, Busy, Outcome
+from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.event import Event
 from riskengine.journal import Journal
 from riskengine.metrics import FALLBACKS, JOURNALED
 
+# Answers kept so that a retry gets the same one while the store cannot tell; some kB each.
+REMEMBERED = 4_096
 _log = structlog.get_logger(__name__)
 
 
@@ -25,6 +28,7 @@ class Standby:
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine, self._journal = engine, journal
+        self._told: OrderedDict[tuple[str, str], tuple[str, Outcome]] = OrderedDict()
         self.failed = False
 
     def answer(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
@@ -77,10 +81,19 @@ class Standby:
             return [error] * len(events)
 
     def _journaled(self, events: Sequence[Arrival]) -> list[Outcome]:
-        found = self._engine.fallback(events, "store")
+        """Return the answers to events, those not answered before journaled; what came before is told again."""
+        names = [(event.realm, _event_id(event)) for event in events]
+        fresh = {name: event for name, event in reversed([*zip(names, events, strict=True)]) if name not in self._told}
+        arrivals = list(fresh.values())
+        found = self._engine.fallback(arrivals, "store") if fresh else []
         self._append([record for _, record in found])
         FALLBACKS.inc(len(found))
-        return [reply for reply, _ in found]
+        for name, event, (reply, _) in zip(fresh, arrivals, found, strict=True):
+            self._told[name] = (_text(event), reply)
+        replies = [_again(*self._told[name], event) for name, event in zip(names, events, strict=True)]
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return replies
 
     def _append(self, records: Sequence[bytes]) -> None:
         if not records:
@@ -93,3 +106,19 @@ class Standby:
             raise
         self.failed = False
         JOURNALED.set(self._journal.pending())
+
+
+def _event_id(arrival: Arrival) -> str:
+    assert isinstance(arrival.body, Event)
+    assert arrival.body.event_id is not None
+    return arrival.body.event_id
+
+
+def _text(arrival: Arrival) -> str:
+    assert isinstance(arrival.body, Event)
+    return canonical(arrival.body, arrival.stated_at)
+
+
+def _again(text: str, reply: Outcome, arrival: Arrival) -> Outcome:
+    """Return the answer that was given, or a Conflict for another body."""
+    return reply if text == _text(arrival) else Conflict(OTHER_BODY)
