@@ -31,8 +31,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, world: World) -> Iterat
     def one(database: str = "sqlite", **given: Any) -> Server:
         if database == "postgresql" and "database_url" not in given:
             given["database_url"] = str(request.getfixturevalue("postgres_url"))
-        given.setdefault("world", world)
-        server = server_over(tmp_path / f"home{len(made)}", **given)
+        whole: dict[str, Any] = {"world": world, "home": tmp_path / f"home{len(made)}"} | given
+        server = server_over(**whole)
         made.append(server)
         return server
 

@@ -28,10 +28,7 @@ SCOPES = ("score", "report", "verdict", "events:read")
 
 @dataclass
 class Server:
-    """`riskengine serve` over one home. `program` is what runs instead of `-m riskengine`, to put a fault in.
-
-    `limit` is the largest file that the process may write, in bytes.
-    """
+    """`riskengine serve` over one home. `program` is what runs instead of `-m riskengine`, to put a fault in."""
 
     home: Path
     port: int
@@ -39,7 +36,6 @@ class Server:
     environment: dict[str, str]
     database_url: str
     program: tuple[str, ...] = ("-m", "riskengine")
-    limit: int | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -55,7 +51,6 @@ class Server:
                 env=self.environment,
                 stderr=log,
                 cwd=ROOT,
-                preexec_fn=self._limit,
             )
         if ready:
             self.wait(lambda: self.ready()[0] == 200)
@@ -120,10 +115,6 @@ class Server:
 
     def seal(self) -> Seal:
         return Seal(Keys.read(self.home / "keys" / "seal.json"))
-
-    def _limit(self) -> None:
-        if self.limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self.limit, resource.RLIM_INFINITY))
 
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)

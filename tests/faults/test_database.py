@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +17,7 @@ from riskengine.settings import package_files
 from riskengine.store.schema import upgrade
 from tests.faults.client import Answer, Callers, Kept, ask_once, until
 from tests.faults.conftest import LONG, Make, Postgres, get_server
+from tests.faults.holder import Holder
 from tests.faults.ledger import audit
 from tests.faults.proxy import Proxy
 from tests.faults.server import Server
@@ -131,26 +131,8 @@ def _as_promised(kept: Kept, during: dict[str, Answer]) -> None:
 def test_a_held_sqlite_database(make: Make, policy: dict[str, str]) -> None:
     """Another process holds the whole database, as a backup or a person at a prompt does."""
     server = make(more=policy)
-    file = server.home / "data" / "riskengine.db"
-    assert file.exists()
-    hold = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10);"
-        "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
-    )
-    holder: list[asyncio.subprocess.Process] = []
-
-    async def begin() -> None:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", hold, str(file), stdin=pipe, stdout=pipe)
-        holder.append(process)
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"held\n"
-
-    async def end() -> None:
-        holder[0].kill()
-        await holder[0].wait()
-
-    kept = asyncio.run(Outage(server, begin, end).play())
+    holder = Holder(server.home / "data" / "riskengine.db")
+    kept = asyncio.run(Outage(server, holder.hold, holder.let_go).play())
     audit(server, kept)
 
 
