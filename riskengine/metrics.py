@@ -39,6 +39,9 @@ BATCHES = Histogram(
 FALLBACKS = Counter("riskengine_fallbacks", "Events answered without the store", registry=REGISTRY)
 JOURNALED = Gauge("riskengine_journal_pending", "Answered events that the store has not taken yet", registry=REGISTRY)
 READY = Gauge("riskengine_ready", "1 when /readyz last said so, else 0", registry=REGISTRY)
+GEO_HELD = Gauge(
+    "riskengine_geolocation_held", "1 while new geolocation files are held back, else 0", registry=REGISTRY
+)
 POLICY_PROBLEMS = Gauge(
     "riskengine_policy_problems",
     "Policy files or activated policies that cannot be taken up; what was in force stays",

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_format: Literal["json", "text"] = "json"
+    # Seconds between two looks for changed geolocation files.
+    reload_seconds: float = Field(default=30.0, ge=0.05, le=3600)
     # Seconds between /readyz saying 503 and the listening socket closing, so that a load balancer sees it.
     drain_seconds: float = Field(default=1.0, ge=0, le=60)
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 NOTHING = -1
+# 2000::/3, where global IPv6 addresses lie.
+_GLOBAL, _GLOBAL_BITS = np.array([1 << 61], np.uint64), 3
+_NO_LOW = np.zeros(1, np.uint64)
 SEPARATOR = 16  # zero bytes between the tree and the data section
 _V4_BITS, _V6_BITS = 32, 128
 _SPACE_BEFORE_V4 = 96  # in an IPv6 tree IPv4 lies below ::/96
@@ -53,6 +56,44 @@ class Tree:
         # A walk that ends on a node ran out of bits: the tree is damaged, and nothing can be said of the neighbours.
         prefix = np.where(value < self._count, _V6_BITS, prefix)
         return Leaves(np.where(value > self._count, value - self._count + self.size, NOTHING), prefix)
+
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return up to `count` addresses that have a record, as `find` takes them, always the same ones.
+
+        Each is a walk that takes either side alike wherever something is known on both: so it finds what there is also
+        in a tree that is almost empty. In an IPv6 tree that holds IPv4 too, each has half.
+        """
+        rng, walks = np.random.default_rng(0), []
+        v6 = self._version == 6
+        v6_root = int(self._descend(_GLOBAL, _NO_LOW, 0, _GLOBAL_BITS)[0][0]) if v6 else self._count
+        both = v6_root != self._count and self._v4_root != self._count
+        if self._v4_root != self._count:
+            top, _ = self._walk(rng, self._v4_root, np.zeros(count // 2 if both else count, np.uint64), 0, _V4_BITS)
+            walks.append((np.zeros_like(top), np.uint64(0xFFFF << 32) | top >> np.uint64(32)))
+        if v6_root != self._count:
+            begun = np.repeat(_GLOBAL, count // 2 if both else count)
+            walks.append(self._walk(rng, v6_root, begun, _GLOBAL_BITS, _V6_BITS))
+        if not walks:
+            return _NO_LOW[:0], _NO_LOW[:0]
+        high, low = zip(*walks, strict=True)
+        return np.concatenate(high), np.concatenate(low)
+
+    def _walk(
+        self, rng: np.random.Generator, root: int, high: np.ndarray, first: int, bits: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return where walks from `root` end, which lies below the first bits of `high`; the bits left are drawn."""
+        value, low = np.full(len(high), root, np.int64), np.zeros(len(high), np.uint64)
+        for depth in range(first, bits):
+            side = rng.integers(0, 2, len(high))
+            on = np.flatnonzero(value < self._count)
+            there = self._records(value[on], side[on])
+            nothing = there == self._count
+            side[on] ^= nothing
+            value[on] = np.where(nothing, self._records(value[on], side[on]), there)
+            half, shift = (high, 63 - depth) if depth < 64 else (low, 127 - depth)
+            half |= side.astype(np.uint64) << np.uint64(shift)
+        known = value > self._count
+        return high[known], low[known]
 
     def _descend(self, high: np.ndarray, low: np.ndarray, root: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the record that each walk ended with, and after how many bits."""
