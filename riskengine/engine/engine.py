@@ -14,7 +14,7 @@ from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
 from riskengine.engine.answer import Scene, answer, stricter
 from riskengine.engine.arrival import Arrival, Journaled
-from riskengine.engine.culprit import Culprit
+from riskengine.engine.culprit import Culprit, halves
 from riskengine.engine.gate import Gate
 from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
@@ -83,7 +83,7 @@ class Engine:
         return outcomes
 
     def _take_or_split(self, arrivals: Mapping[int, Arrival], gate: Gate) -> dict[int, Outcome]:
-        """Take one segment; if something in it breaks the engine, take its items one by one."""
+        """Take one segment; if something in it breaks the engine, take its halves."""
         try:
             return self._take(arrivals, gate)
         except StoreUnavailable:
@@ -93,9 +93,9 @@ class Engine:
             if len(arrivals) == 1:
                 return dict.fromkeys(arrivals, Culprit(error))
         done: dict[int, Outcome] = {}
-        for index, arrival in arrivals.items():
-            done |= self._take_or_split({index: arrival}, gate)
-            if isinstance(done[index], Busy):
+        for half in halves(list(arrivals)):
+            done |= self._take_or_split({index: arrivals[index] for index in half}, gate)
+            if any(isinstance(outcome, Busy) for outcome in done.values()):
                 break
         return done
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from riskengine.engine.arrival import Arrival, canonical
-from riskengine.engine.culprit import one_by_one
+from riskengine.engine.culprit import halved
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Doubtful, Gate
 from riskengine.engine.segment import OTHER_BODY, Busy, Outcome
@@ -70,13 +70,7 @@ class Standby:
 
     def _fallback(self, events: Sequence[Arrival]) -> list[Outcome]:
         try:
-            return self._journaled(events)
-        except StoreUnavailable as error:
-            return [error] * len(events)
-        except Exception:
-            _log.exception("batch_split", items=len(events))
-        try:
-            return one_by_one(lambda event: self._journaled([event])[0], events)
+            return halved(self._journaled, events)
         except StoreUnavailable as error:
             return [error] * len(events)
 
