@@ -5,10 +5,11 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 HOST = "127.0.0.1"
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _RETRY = re.compile(rb"\r\nretry-after: (\d+)\r\n", re.IGNORECASE)
@@ -213,3 +214,15 @@ async def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     while not done():
         assert time.monotonic() < end, f"it never came to be within {seconds} s"
         await asyncio.sleep(0.01)
+
+
+def play(scene: Coroutine[Any, Any, T]) -> T:
+    """Run a scene in an event loop of its own, and let that close what the scene has let go of."""
+
+    async def whole() -> T:
+        try:
+            return await scene
+        finally:
+            await asyncio.sleep(0.05)
+
+    return asyncio.run(whole())

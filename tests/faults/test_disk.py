@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.faults.client import Callers, Kept, ask_once, login, until
+from tests.faults.client import Callers, Kept, ask_once, login, play, until
 from tests.faults.conftest import Make
 from tests.faults.disk import SmallDisk, read_only
 from tests.faults.holder import Holder
@@ -45,7 +45,7 @@ def test_a_full_disk(make: Make, tmp_path: Path) -> None:
 
     with SmallDisk.at(tmp_path / "disk") as disk:
         server = make(home=disk.folder / "home")
-        kept = asyncio.run(scene(server, disk))
+        kept = play(scene(server, disk))
         stored = audit(server, kept)
     answered = {event_id for event_id, answer in kept.answers.items() if answer.status == 200}
     assert stored.keys() == answered, "what was refused is not there"
@@ -71,6 +71,6 @@ def test_a_held_database_beside_a_read_only_folder(make: Make) -> None:
         assert await asyncio.to_thread(server.stop) == 0
         return kept
 
-    kept = asyncio.run(scene())
+    kept = play(scene())
     audit(server, kept)
     assert {answer["source"] for answer in kept.decided.values()} == {"engine", "fallback"}

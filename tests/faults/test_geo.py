@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from riskengine.locate.status import status
-from tests.faults.client import Callers, ask_once, until
+from tests.faults.client import Callers, ask_once, play, until
 from tests.faults.conftest import Make
 from tests.faults.server import ROOT, Server
 from tests.fixtures_geo import NEW_YORK, WORLD, Record, write_city_db, write_world
@@ -81,4 +81,4 @@ def test_new_files_under_a_server_in_use(make: Make, tmp_path: Path) -> None:
         assert not kept.lost
         assert await asyncio.to_thread(server.stop) == 0
 
-    asyncio.run(scene())
+    play(scene())

@@ -3,7 +3,7 @@
 import asyncio
 
 from riskengine.journal import SUFFIX
-from tests.faults.client import Callers, Kept, until
+from tests.faults.client import Callers, Kept, play, until
 from tests.faults.conftest import Make
 from tests.faults.holder import Holder
 from tests.faults.ledger import audit
@@ -36,7 +36,7 @@ def test_a_journal_left_by_a_kill_is_adopted(make: Make) -> None:
         assert await asyncio.to_thread(server.stop) == 0
         return kept
 
-    kept = asyncio.run(scene())
+    kept = play(scene())
     stored = audit(server, kept)
     assert sum(answer["source"] == "fallback" for answer in stored.values()) >= 60
     assert not list(folder.iterdir()), "drained and gone"

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.faults.client import Callers, Kept
+from tests.faults.client import Callers, Kept, play
 from tests.faults.conftest import LONG, Make
 from tests.faults.ledger import audit
 
@@ -28,7 +28,7 @@ def test_what_was_answered_before_a_kill_is_stored_whole(make: Make, database: s
         kept = await callers.stop()
         return kept, await callers.send_again()
 
-    kept, again = asyncio.run(scene())
+    kept, again = play(scene())
     assert server.stop() == 0
 
     stored = audit(server, kept)
