@@ -37,6 +37,8 @@ STATEMENT_MS = 500
 # A process that died or hangs inside a transaction must not hold its users for long.
 IDLE_MS = 5_000
 PATIENT_MS = 600_000
+# A server that loses power after it took a statement sends nothing more: without these it would be waited for 2 hours.
+_ALIVE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
 # Advisory locks of two numbers are apart from those of one, which are the users'.
 _UPGRADE_LOCK = (0x7269736B, 1)
 
@@ -76,7 +78,7 @@ class Postgresql:
             hide_parameters=True,
             pool_pre_ping=True,
             pool_timeout=0.5,
-            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000},
+            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000} | _ALIVE,
         )
         event.listen(self.engine, "connect", self._prepare)
         self.reader: Engine = self.engine
