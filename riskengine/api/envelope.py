@@ -37,7 +37,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         begun = perf_counter()
         status = 0
@@ -46,7 +46,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _dressed(message.get("headers", ()), request_id)
+                message["headers"] = dressed(message.get("headers", ()), request_id)
                 self._count(scope, status, perf_counter() - begun)
             await send(message)
 
@@ -67,7 +67,8 @@ class Envelope:
         REQUEST_SECONDS.labels(template).observe(seconds)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """Return the caller's id for a request if it can be used, else a new one."""
     for name, value in scope["headers"]:
         if name == REQUEST_ID and _USABLE_ID.fullmatch(value):
             given: str = value.decode()
@@ -75,7 +76,8 @@ def _request_id(scope: Scope) -> str:
     return secrets.token_hex(12)
 
 
-def _dressed(given: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+def dressed(given: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers with those that every answer carries."""
     names = {name for name, _ in given}
     added = [header for header in _HEADERS if header[0] not in names]
     return [*given, *added, (REQUEST_ID, request_id.encode())]

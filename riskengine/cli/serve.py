@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from riskengine.api.doorman import doorman
 from riskengine.app import build, start_logging
 from riskengine.cli.shell import Shell
 from riskengine.errors import SettingsError
@@ -96,7 +97,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, announce: Cal
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=doorman(app.state.parts.live.full),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -3,7 +3,7 @@
 # Before the first full batch: what one slow core does.
 FIRST_RATE = 500.0
 # A batch of at least this many shows the rate; in a small one the fixed costs count.
-FULL = 32
+FULL = 16
 LARGEST_BATCH = 256
 # Shares of a batch's deadline: for one batch, and for all that wait. An item meets at worst the batch under way and
 # what waits before it; the rest is for the way in and out, and for a machine that is busy with other things.
