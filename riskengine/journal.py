@@ -27,8 +27,7 @@ MAGIC = b"rkj1"
 SUFFIX = ".journal"
 # What becomes of a file with records that cannot be read: it is kept for a person to look at.
 DAMAGED = ".damaged"
-# Records handed over at once: few enough that a batch of callers can wait for it.
-CHUNK = 64
+CHUNK = 256
 _ID_BYTES = 16
 _HEAD_BYTES = len(MAGIC) + _ID_BYTES
 _FRAME_BYTES = 8
@@ -48,6 +47,7 @@ class _File:
     read: int = _HEAD_BYTES
     drained: int = 0
     damaged: bool = False
+    foreign: bool = False  # adopted: what it holds was written by another process
 
     def row(self, number: int) -> bytes:
         """Return what the record of this number is sealed for: no other file, no other place in it."""
@@ -101,10 +101,12 @@ class Journal:
             file.path.unlink()
             os.close(file.descriptor)
 
-    def drain(self, save: Callable[[list[bytes]], None], seconds: float = math.inf) -> int:
-        """Hand every record to `save`, oldest first, CHUNK at a time; return how many it took.
+    def drain(
+        self, save: Callable[[list[bytes]], None], seconds: float = math.inf, at_once: int = CHUNK
+    ) -> int:
+        """Hand every record to `save`, oldest first, so many at once; return how many it took.
 
-        After `seconds` no further chunk is begun, and what is left waits for the next time.
+        After `seconds` nothing further is begun, and what is left waits for the next time.
 
         What `save` accepts is removed; when it raises, that chunk and the rest stay, and the exception passes on.
         After a crash in between, records come again: saving must be idempotent. Records appended meanwhile wait
@@ -116,9 +118,9 @@ class Journal:
                 files = self._retired()
             for file in files:
                 while file.drained < file.written:
-                    if time.monotonic() > end:
+                    taken += self._drain_chunk(file, save, at_once)
+                    if file.drained < file.written and time.monotonic() > end:
                         return taken
-                    taken += self._drain_chunk(file, save)
                 with _possible("removed"):
                     self._remove(file)
         return taken
@@ -128,6 +130,11 @@ class Journal:
         with self._lock:
             files = [*self._left, self._current] if self._current else self._left
             return sum(file.written - file.drained for file in files)
+
+    def foreign(self) -> int:
+        """Return how many of the records that wait were written by processes that have ended."""
+        with self._lock:
+            return sum(file.written - file.drained for file in self._left if file.foreign)
 
     def close(self) -> None:
         """Let go of the files; what waits in them is for the next process."""
@@ -193,12 +200,12 @@ class Journal:
                 self._current = None
             return sorted(self._left, key=lambda file: file.path.name)
 
-    def _drain_chunk(self, file: _File, save: Callable[[list[bytes]], None]) -> int:
+    def _drain_chunk(self, file: _File, save: Callable[[list[bytes]], None], most: int) -> int:
         """Hand the next records of a file to `save`; return how many. On an exception the file is as before."""
         before = file.read, file.drained, file.damaged, self.damaged
         try:
             with _possible("read"):
-                records = self._next(file)
+                records = self._next(file, most)
             if records:
                 self._hand_over(file, records, save)
         except BaseException:
@@ -222,10 +229,10 @@ class Journal:
         for record in records:
             self._hand_over(file, [record], save)
 
-    def _next(self, file: _File) -> list[bytes]:
-        """Return up to CHUNK records of a file, opened, and step over them."""
+    def _next(self, file: _File, most: int) -> list[bytes]:
+        """Return up to `most` records of a file, opened, and step over them."""
         records: list[bytes] = []
-        while file.drained < file.written and len(records) < CHUNK:
+        while file.drained < file.written and len(records) < most:
             row = file.row(file.drained)
             sealed = file.frame()
             record = None if sealed is None else self._opened(sealed, row)
@@ -273,7 +280,7 @@ class Journal:
             os.close(descriptor)
             return None
         head = os.pread(descriptor, _HEAD_BYTES, 0)
-        file = _File(path, descriptor, head[len(MAGIC) :])
+        file = _File(path, descriptor, head[len(MAGIC) :], foreign=True)
         size = os.fstat(descriptor).st_size
         if len(head) < _HEAD_BYTES or not head.startswith(MAGIC):
             # Cut short at birth, before any record; anything longer is no journal of ours and is kept aside.

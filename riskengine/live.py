@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -13,30 +12,21 @@ import structlog
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.pace import LARGEST_BATCH, Pace
+from riskengine.engine.pace import Pace
 from riskengine.engine.segment import Busy, Outcome
 from riskengine.engine.standby import Standby
+from riskengine.engine.waiting import Waiting, next_batch
 from riskengine.errors import InvalidInput, NotFound, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
 from riskengine.metrics import BATCHES, JOURNALED
 
 PROBE_SECONDS = 1.0  # how often a store that failed is tried again; until then nobody waits for it
-MOST_OF_ONE_USER = 16  # items of one user in a batch: each is a round of its own, which everybody else waits for
-SLICE_SECONDS = 0.25  # how long callers may wait for a part of the journal to be saved
+SLICE_SECONDS = 0.1  # how long callers wait, again and again, for a part of the journal to be saved
 LEAVE_SECONDS = 10.0  # how long a stop saves what the journal holds; the next process does the rest
 REFOLD_SECONDS = 60.0  # a verdict that folds a long history again has time
 MOST_READS = 8  # reads and previews that may wait: each holds up the batches behind it
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """An item in the queue, and where its outcome goes."""
-
-    arrival: Arrival
-    outcome: "asyncio.Future[Outcome]"
-    since: float
 
 
 def now_ms() -> int:
@@ -55,7 +45,7 @@ class Live:
         self.engine, self.journal = engine, journal
         self._standby = Standby(engine, journal)
         self._deadline, self._pace = deadline, Pace(deadline, most_waiting)
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._spare = ThreadPoolExecutor(1, "fallback")
@@ -100,6 +90,10 @@ class Live:
             reasons.append("neither the store nor the journal can be written")
         return reasons
 
+    def full(self) -> bool:
+        """Return whether nothing more can wait just now, whatever it is."""
+        return len(self._queue) >= self._pace.room()
+
     # --- what callers ask -----------------------------------------------------------------------------------------
 
     async def score(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
@@ -127,7 +121,7 @@ class Live:
         arrival = receive_report(report, realm, now_ms(), who)
         await self._drain_first()
         if report.result == "confirmed_compromised":
-            if not self._store_serves():
+            if not self._store_serves() or self._standby.waits(arrival):
                 raise StoreUnavailable("the store does not answer")
             return await self._refold(arrival)
         return await self._one(arrival)
@@ -190,7 +184,7 @@ class Live:
         if self._stopping or waits > room or (crowded and arrivals):
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(arrival, loop.create_future(), loop.time()) for arrival in arrivals]
+        waiting = [Waiting(arrival, loop.create_future(), loop.time()) for arrival in arrivals]
         self._queue.extend(waiting)
         self._wake.set()
         return [await one.outcome for one in waiting]
@@ -225,7 +219,7 @@ class Live:
                 continue
             began = clock()
             await self._drain_first()
-            batch = self._next_batch()
+            batch = next_batch(self._queue, self._pace.largest())
             try:
                 await self._answer(batch)
             except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
@@ -235,30 +229,11 @@ class Live:
                         one.outcome.set_exception(error)
             self._pace.saw(len(batch), clock() - began)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Take from the head of the queue; what is too much of one user waits there, in its order."""
-        batch: list[_Waiting] = []
-        later: list[_Waiting] = []
-        taken: Counter[tuple[str, str]] = Counter()
-        largest = self._pace.largest()
-        while self._queue and len(batch) < largest and len(later) < LARGEST_BATCH:
-            one = self._queue.popleft()
-            body = one.arrival.body
-            user = (one.arrival.realm, body.user_id) if isinstance(body, Event) and body.user_id else None
-            if user is not None and taken[user] >= MOST_OF_ONE_USER:
-                later.append(one)
-                continue
-            if user is not None:
-                taken[user] += 1
-            batch.append(one)
-        self._queue.extendleft(reversed(later))
-        return batch
-
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _answer(self, batch: list[Waiting]) -> None:
         outcomes = await self._decide([one.arrival for one in batch])
         now = asyncio.get_running_loop().time()
-        again: list[_Waiting] = []
-        overdue: list[_Waiting] = []
+        again: list[Waiting] = []
+        overdue: list[Waiting] = []
         for one, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Busy):
                 (again if now - one.since < self._deadline else overdue).append(one)
@@ -272,29 +247,40 @@ class Live:
             await asyncio.sleep(0.002)  # another worker holds these users: let it finish
 
     async def _decide(self, arrivals: list[Arrival]) -> list[Outcome]:
-        """Return the outcomes of a batch: by the engine, or without the store when that fails or is too slow.
+        """Return the outcomes of a batch: by the engine, or without the store where that does not serve.
 
-        A connection that was lost is no reason to do without the store: while there is time, it is tried once more.
+        While the journal is being saved the engine decides again what does not wait in it: so it only gets shorter.
         """
         BATCHES.observe(len(arrivals))
         if not self._store_serves():
             return await self._without_store(arrivals)
+        waits = [self._standby.waits(arrival) for arrival in arrivals]
+        if not any(waits):
+            return await self._by_engine(arrivals)
+        late = iter(await self._without_store([a for a, wait in zip(arrivals, waits, strict=True) if wait]))
+        rest = iter(await self._by_engine([a for a, wait in zip(arrivals, waits, strict=True) if not wait]))
+        return [next(late if wait else rest) for wait in waits]
+
+    async def _by_engine(self, arrivals: list[Arrival]) -> list[Outcome]:
+        """Return the engine's outcomes, or those of the standby when the store fails or is too slow.
+
+        A connection that was lost is no reason to do without the store: while there is time, it is tried once more.
+        """
         gate, clock = Gate(), asyncio.get_running_loop().time
-        began = clock()
+        began, outcomes = clock(), list[Outcome]()
         while True:
             running = asyncio.get_running_loop().run_in_executor(self._thread, self.engine.run, arrivals, gate)
-            try:
-                left = began + self._deadline - clock()
-                outcomes = await asyncio.wait_for(asyncio.shield(running), left)
-                failed = [str(outcome) for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
-            except TimeoutError:
-                failed = ["too slow"]
+            await asyncio.wait([running], timeout=began + self._deadline - clock())
+            if not running.done():
                 self._let_go(running)
-            except StoreUnavailable as error:
-                failed = [str(error)]
+                failed = ["too slow"]
+            else:
+                outcomes, failed = _outcomes_of(running)
             if not failed:
                 self._standby.failed = False
-                return outcomes if gate.sure() else await self._in_spare(self._standby.confirm, outcomes, gate)
+                if gate.sure():
+                    return outcomes
+                return await self._in_spare(self._standby.confirm, arrivals, outcomes, gate)
             if clock() - began > self._deadline / 4 or self._is_stuck():
                 _log.warning("store_unavailable", why=failed[0])
                 self._store_failed = True
@@ -304,8 +290,8 @@ class Live:
         return self._stuck is not None and not self._stuck.done()
 
     def _store_serves(self) -> bool:
-        """Return whether batches go to the store: not while it fails, nor before it has what the journal holds."""
-        return not (self._store_failed or self._is_stuck() or self.journal.pending())
+        """Return whether batches go to the store: not while it fails, nor before it has what others left behind."""
+        return not (self._store_failed or self._is_stuck() or self.journal.foreign())
 
     async def _without_store(self, arrivals: list[Arrival]) -> list[Outcome]:
         return await self._in_spare(self._standby.answer, arrivals)
@@ -357,7 +343,6 @@ class Live:
             await asyncio.wait_for(asyncio.shield(running), SLICE_SECONDS + self._deadline)
         except TimeoutError:
             self._let_go(running)
-            self._store_failed = True
             _log.warning("journal_waits", why="the store is slow", pending=self.journal.pending())
         except StoreUnavailable as error:
             self._store_failed = True
@@ -375,7 +360,16 @@ class Live:
             # A ping only reads, and a full disk can be read: "ready" must not be said before something was written.
             self.engine.store.set_meta("written", str(now_ms()).encode())
             self._standby.failed = False
-        self.journal.drain(self.engine.save_journaled, SLICE_SECONDS)
+        self.journal.drain(self.engine.save_journaled, SLICE_SECONDS, self._pace.largest())
+
+
+def _outcomes_of(done: "asyncio.Future[list[Outcome]]") -> tuple[list[Outcome], list[str]]:
+    """Return what a batch came to, and what the store failed with in it."""
+    try:
+        outcomes = done.result()
+    except StoreUnavailable as error:
+        return [], [str(error)]
+    return outcomes, [str(outcome) for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
 
 
 def _raised(outcome: Outcome) -> dict[str, Any]:
@@ -385,7 +379,7 @@ def _raised(outcome: Outcome) -> dict[str, Any]:
     return outcome
 
 
-def _tell(one: _Waiting, outcome: Outcome) -> None:
+def _tell(one: Waiting, outcome: Outcome) -> None:
     if not one.outcome.done():  # a caller that went away has cancelled it
         one.outcome.set_result(outcome)
 

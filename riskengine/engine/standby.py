@@ -1,7 +1,7 @@
 """What answers while the store does not: signals that need no store, and a synced journal that keeps what was said."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -11,7 +11,7 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Doubtful, Gate
 from riskengine.engine.segment import OTHER_BODY, Busy, Outcome
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.event import Event
+from riskengine.event import Event, Report
 from riskengine.journal import Journal
 from riskengine.metrics import FALLBACKS, JOURNALED
 
@@ -23,13 +23,23 @@ _log = structlog.get_logger(__name__)
 class Standby:
     """Answers events by an engine's fallback, each journaled before it is answered. Its calls wait for the disk.
 
-    `failed`: the journal could not be written when it was last tried, so nobody could be answered.
+    `failed`: the journal could not be written when it was last tried, so nobody could be answered. It remembers which
+    events it answered until the journal is empty: the store must not decide those again.
     """
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine, self._journal = engine, journal
         self._told: OrderedDict[tuple[str, str], tuple[str, Outcome]] = OrderedDict()
+        self._pending: set[int] = set()
         self.failed = False
+
+    def waits(self, arrival: Arrival) -> bool:
+        """Return whether an item is, or speaks of, an event that was answered here and is not saved yet."""
+        if not self._journal.pending():
+            self._pending.clear()
+            return False
+        body = arrival.body
+        return isinstance(body, Event | Report) and hash((arrival.realm, body.event_id)) in self._pending
 
     def answer(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Return the outcome of each item; a report is StoreUnavailable, it has to be sent again."""
@@ -41,15 +51,15 @@ class Standby:
     def instead(self, arrivals: Sequence[Arrival], gate: Gate) -> list[Outcome]:
         """Return the outcomes of a batch given up on: as decided where that is or may be stored, else a fallback."""
         found, doubtful = gate.close()
-        found |= self._kept(doubtful)
+        found |= self._kept(arrivals, doubtful)
         rest = [index for index in range(len(arrivals)) if index not in found]
         found |= zip(rest, self.answer([arrivals[index] for index in rest]), strict=True)
         return [found[index] for index in range(len(arrivals))]
 
-    def confirm(self, outcomes: Sequence[Outcome], gate: Gate) -> list[Outcome]:
+    def confirm(self, arrivals: Sequence[Arrival], outcomes: Sequence[Outcome], gate: Gate) -> list[Outcome]:
         """Return a batch's outcomes; what waits for a commit of its own that was lost gets what that had decided."""
         _, doubtful = gate.close()
-        found = self._kept({i: one for i, one in doubtful.items() if isinstance(outcomes[i], Busy)})
+        found = self._kept(arrivals, {i: one for i, one in doubtful.items() if isinstance(outcomes[i], Busy)})
         return [found.get(index, outcome) for index, outcome in enumerate(outcomes)]
 
     def prove(self) -> None:
@@ -60,10 +70,11 @@ class Standby:
             return
         self.failed = False
 
-    def _kept(self, doubtful: Mapping[int, Doubtful]) -> dict[int, Outcome]:
+    def _kept(self, arrivals: Sequence[Arrival], doubtful: Mapping[int, Doubtful]) -> dict[int, Outcome]:
         """Return what was decided and perhaps stored, journaled now; StoreUnavailable where that fails."""
+        kept = {index: one.record for index, one in doubtful.items() if one.record is not None}
         try:
-            self._append([one.record for one in doubtful.values() if one.record is not None])
+            self._append(list(kept.values()), [_name(arrivals[index]) for index in kept])
         except StoreUnavailable as error:
             return dict.fromkeys(doubtful, error)
         return {index: one.outcome for index, one in doubtful.items()}
@@ -76,11 +87,11 @@ class Standby:
 
     def _journaled(self, events: Sequence[Arrival]) -> list[Outcome]:
         """Return the answers to events, those not answered before journaled; what came before is told again."""
-        names = [(event.realm, _event_id(event)) for event in events]
+        names = [_name(event) for event in events]
         fresh = {name: event for name, event in reversed([*zip(names, events, strict=True)]) if name not in self._told}
         arrivals = list(fresh.values())
         found = self._engine.fallback(arrivals, "store") if fresh else []
-        self._append([record for _, record in found])
+        self._append([record for _, record in found], fresh)
         FALLBACKS.inc(len(found))
         for name, event, (reply, _) in zip(fresh, arrivals, found, strict=True):
             self._told[name] = (_text(event), reply)
@@ -89,7 +100,7 @@ class Standby:
             self._told.popitem(last=False)
         return replies
 
-    def _append(self, records: Sequence[bytes]) -> None:
+    def _append(self, records: Sequence[bytes], names: Iterable[tuple[str, str]]) -> None:
         if not records:
             return
         try:
@@ -99,13 +110,14 @@ class Standby:
             _log.error("journal_not_written", why=str(error))
             raise
         self.failed = False
+        self._pending.update(map(hash, names))
         JOURNALED.set(self._journal.pending())
 
 
-def _event_id(arrival: Arrival) -> str:
+def _name(arrival: Arrival) -> tuple[str, str]:
+    """Return what an event is known by: realm and id."""
     assert isinstance(arrival.body, Event)
-    assert arrival.body.event_id is not None
-    return arrival.body.event_id
+    return arrival.realm, arrival.body.event_id or ""
 
 
 def _text(arrival: Arrival) -> str:
