@@ -24,14 +24,15 @@ Make = Callable[..., Server]
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest, tmp_path: Path, world: World) -> Iterator[Make]:
+def make(request: pytest.FixtureRequest, tmp_path: Path, world: World, sqlite_template: Path) -> Iterator[Make]:
     """Return what makes servers: `make("sqlite")`, `make("postgresql")`; each is killed when the test ends."""
     made: list[Server] = []
 
     def one(database: str = "sqlite", **given: Any) -> Server:
         if database == "postgresql" and "database_url" not in given:
             given["database_url"] = str(request.getfixturevalue("postgres_url"))
-        whole: dict[str, Any] = {"world": world, "home": tmp_path / f"home{len(made)}"} | given
+        whole: dict[str, Any] = {"world": world, "template": sqlite_template, "home": tmp_path / f"home{len(made)}"}
+        whole |= given
         server = server_over(**whole)
         made.append(server)
         return server
@@ -40,3 +41,5 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, world: World) -> Iterat
     for server in made:
         if server.process is not None and server.process.poll() is None:
             server.kill()
+        if server.log.exists():
+            print(server.told())  # shown where the test fails

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -136,6 +137,7 @@ def free_port() -> int:
 def server_over(
     home: Path,
     world: World,
+    template: Path,
     database_url: str | None = None,
     direct_url: str | None = None,
     more: Mapping[str, str] | None = None,
@@ -143,12 +145,14 @@ def server_over(
 ) -> Server:
     """Make a home with keys and an access key for it, and return a server over it, not started.
 
-    `program` is what runs as `riskengine`; `direct_url` reaches the same database as `database_url` around whatever the
-    test puts in between.
+    `template` is a migrated SQLite database; `program` is what runs as `riskengine`; `direct_url` reaches the same
+    database as `database_url` around whatever the test puts in between.
     """
     url = direct_url or database_url
     settings = Settings(home=home, database_url=url) if url else Settings(home=home)
     make_home(settings)
+    if settings.is_embedded:
+        shutil.copy(template, home / "data" / "riskengine.db")
     if not settings.is_embedded:
         Keys.generate().write(settings.key_file)
     store: SqlStore = open_store(settings)

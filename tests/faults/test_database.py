@@ -22,7 +22,7 @@ from tests.faults.ledger import audit
 from tests.faults.proxy import Proxy
 from tests.faults.server import Server
 
-GONE_SECONDS = 30.0 if LONG else 2.5
+GONE_SECONDS = 30.0 if LONG else 2.0
 # A batch may take 500 ms, and whoever came while it was under way waits for it before theirs; the rest is leeway for
 # a shared machine, where this process and the server wait for a core too.
 LONGEST_SECONDS = 2 * 0.5 + 1.0
