@@ -12,7 +12,7 @@ import structlog
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.pace import Pace
+from riskengine.engine.pace import FULL, Pace
 from riskengine.engine.segment import Busy, Outcome
 from riskengine.engine.standby import Standby
 from riskengine.engine.waiting import Waiting, next_batch
@@ -55,6 +55,7 @@ class Live:
         self._store_failed = False
         self._stuck: asyncio.Future[Any] | None = None
         self._drained: asyncio.Task[None] | None = None
+        self._at_once = FULL  # records saved at once: fewer after a slice that took too long, more after others
         self._reads = 0
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Live:
                 if gate.sure():
                     return outcomes
                 return await self._in_spare(self._standby.confirm, arrivals, outcomes, gate)
-            if clock() - began > self._deadline / 4 or self._is_stuck():
+            if clock() - began > self._deadline / 2 or self._is_stuck():
                 _log.warning("store_unavailable", why=failed[0])
                 self._store_failed = True
                 return await self._in_spare(self._standby.instead, arrivals, gate)
@@ -343,6 +344,7 @@ class Live:
             await asyncio.wait_for(asyncio.shield(running), SLICE_SECONDS + self._deadline)
         except TimeoutError:
             self._let_go(running)
+            self._at_once = max(1, self._at_once // 2)
             _log.warning("journal_waits", why="the store is slow", pending=self.journal.pending())
         except StoreUnavailable as error:
             self._store_failed = True
@@ -352,6 +354,7 @@ class Live:
             _log.exception("journal_not_drained")
         else:
             self._store_failed = False
+            self._at_once = min(2 * self._at_once, self._pace.largest())
         JOURNALED.set(self.journal.pending())
 
     def _drain_now(self) -> None:
@@ -360,7 +363,7 @@ class Live:
             # A ping only reads, and a full disk can be read: "ready" must not be said before something was written.
             self.engine.store.set_meta("written", str(now_ms()).encode())
             self._standby.failed = False
-        self.journal.drain(self.engine.save_journaled, SLICE_SECONDS, self._pace.largest())
+        self.journal.drain(self.engine.save_journaled, SLICE_SECONDS, self._at_once)
 
 
 def _outcomes_of(done: "asyncio.Future[list[Outcome]]") -> tuple[list[Outcome], list[str]]:
