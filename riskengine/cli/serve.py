@@ -1,6 +1,7 @@
 """`riskengine serve`: one process, one address, until it is told to stop."""
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from riskengine.errors import SettingsError
 from riskengine.settings import Settings
 
 GRACE_SECONDS = 20
+MOST_FILES = 65_536  # where the system sets no limit
 _log = structlog.get_logger("riskengine.serve")
 
 
@@ -70,8 +72,16 @@ def serve(shell: Shell, host: str | None, port: int | None) -> None:
     """
     settings = shell.settings(host=host, port=port)
     start_logging(settings.log_format)
+    _allow_connections()
     with bound(settings) as listener:
         run(build(settings), settings, listener)
+
+
+def _allow_connections() -> None:
+    """Raise the limit of open files as far as the system lets us: each connection is one, and 1,024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_FILES if hard == resource.RLIM_INFINITY else hard, hard))
 
 
 @contextmanager

@@ -96,6 +96,44 @@ def test_a_body_that_comes_after_the_refusal_is_passed_over() -> None:
     served(lambda: full[0], scene)
 
 
+def test_a_crowd_is_turned_away_a_few_at_a_time_and_all_of_it() -> None:
+    """More than are looked at in one turn of the event loop; each connection twice, in order."""
+
+    async def scene(port: int) -> None:
+        async def caller(number: int) -> list[tuple[int, str]]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            found = []
+            for again in range(2):
+                writer.write(post(b"X-Request-ID: %d-%d\r\n" % (number, again)))
+                status, headers, _ = await answer(reader)
+                found.append((status, headers["x-request-id"]))
+            writer.close()
+            return found
+
+        told = await asyncio.gather(*(caller(number) for number in range(3 * module.AT_ONCE)))
+        assert told == [[(503, f"{number}-0"), (503, f"{number}-1")] for number in range(3 * module.AT_ONCE)]
+
+    served(lambda: True, scene)
+
+
+def test_who_stood_in_line_is_taken_in_when_there_is_room_again() -> None:
+    looks = iter([True] * 40)
+
+    async def scene(port: int) -> None:
+        async def caller() -> int:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post())
+            status, _, body = await answer(reader)
+            writer.close()
+            assert (body == BODY) is (status == 200)
+            return status
+
+        told = await asyncio.gather(*(caller() for _ in range(2 * module.AT_ONCE)))
+        assert {200, 503} == set(told)
+
+    served(lambda: next(looks, False), scene)
+
+
 @pytest.mark.parametrize("begun", [b"", b"POST /score HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half_a_head"])
 def test_a_head_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)

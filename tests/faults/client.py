@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
@@ -47,6 +48,7 @@ class Line(asyncio.Protocol):
     async def to(cls, port: int) -> "Line":
         """Connect; OSError if nobody listens."""
         _, line = await asyncio.get_running_loop().create_connection(cls, HOST, port)
+        _lines.add(line)
         return line
 
     def connection_made(self, transport: Any) -> None:
@@ -88,6 +90,9 @@ class Line(asyncio.Protocol):
 
     def close(self) -> None:
         self.transport.abort()
+
+
+_lines: "WeakSet[Line]" = WeakSet()
 
 
 def request_of(key: str, body: Any, path: str = "/score") -> bytes:
@@ -223,6 +228,8 @@ def play(scene: Coroutine[Any, Any, T]) -> T:
         try:
             return await scene
         finally:
+            for line in list(_lines):  # a scene that failed has left some
+                line.close()
             await asyncio.sleep(0.05)
 
     return asyncio.run(whole())

@@ -28,14 +28,14 @@ def test_one_poisoned_event_of_64_fails_alone(make: Make) -> None:
 
     async def scene() -> Kept:
         await asyncio.to_thread(server.start)
-        bodies = [login(event_id=f"one-{number}") for number in range(COUNT)]
+        bodies = [login(event_id=f"one-{number}", outcome="success") for number in range(COUNT)]
         bodies[31] |= {"device_id": POISONED}
         kept = await singly(bodies)
         assert kept.answers.pop("one-31").status == 500
         del kept.sent["one-31"]
         assert len(kept.decided) == COUNT - 1
 
-        together = [login(event_id=f"of-{number}") for number in range(COUNT)]
+        together = [login(event_id=f"of-{number}", outcome="success") for number in range(COUNT)]
         together[31] |= {"device_id": POISONED}
         answer = await ask_once(server.port, server.key, {"events": together}, "/score/batch")
         members = answer.body["answers"]
