@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -119,6 +120,13 @@ class Kept:
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
+    sources: Counter[str] = field(default_factory=Counter)  # how many were decided by what: engine or fallback
+
+    def take(self, event_id: str, answer: Answer) -> None:
+        """Remember an answer, and count what decided it; conditions are looked at often, so nothing is decoded."""
+        self.answers[event_id] = answer
+        if answer.status == 200:
+            self.sources["fallback" if b'"source":"fallback"' in answer.content else "engine"] += 1
 
     @property
     def decided(self) -> dict[str, dict[str, Any]]:
@@ -185,7 +193,7 @@ class Callers:
         """Send again, with the same bodies, what was lost; return their ids. To be called after `stop`."""
         again = set(self.kept.lost)
         for event_id in again:
-            self.kept.answers[event_id] = await ask_once(self._port, self._key, self.kept.sent[event_id])
+            self.kept.take(event_id, await ask_once(self._port, self._key, self.kept.sent[event_id]))
         self.kept.lost.clear()
         return again
 
@@ -202,7 +210,7 @@ class Callers:
             event_id = body["event_id"]
             self.kept.sent[event_id] = body
             try:
-                self.kept.answers[event_id] = await line.ask(request_of(self._key, body))
+                self.kept.take(event_id, await line.ask(request_of(self._key, body)))
             except (Gone, TimeoutError):
                 self.kept.lost.add(event_id)
                 line.close()
@@ -223,6 +231,8 @@ async def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def play(scene: Coroutine[Any, Any, T]) -> T:
     """Run a scene in an event loop of its own, and let that close what the scene has let go of."""
+
+    _lines.clear()
 
     async def whole() -> T:
         try:

@@ -56,17 +56,18 @@ class Outage:
         """Go through it all; return what the callers were answered, for the audit."""
         await asyncio.to_thread(self.server.start)
         callers = Callers(self.server.port, self.server.key, 12, pause=PAUSE)
-        await callers.until(lambda kept: len(kept.decided) >= 60)
+        await callers.answered(60)
         alone = Kept()
         await self.begin()
         began = time.monotonic()
-        await until(lambda: _sources(callers.kept)["fallback"] >= 20)
+        await until(lambda: callers.kept.sources["fallback"] >= 20)
         before = dict(callers.kept.answers)
         await self._while_gone(alone)
         await asyncio.sleep(max(0.0, began + GONE_SECONDS - time.monotonic()))  # how long it is gone is the fault
         during = {id: answer for id, answer in callers.kept.answers.items() if id not in before}
         await self.end()
-        await until(lambda: _sources(callers.kept, since=during)["engine"] >= 60)
+        enough = callers.kept.sources["engine"] + 60
+        await until(lambda: callers.kept.sources["engine"] >= enough)
         kept = await callers.stop()
         await until(lambda: self.server.metric("riskengine_journal_pending") == 0)
         _as_promised(kept, during)
@@ -105,14 +106,6 @@ class Outage:
             assert (answer.body["source"], answer.body["maturity"]) == ("engine", maturity)
         stored = await self.ask(None, f"/events/{sample}")
         assert stored.status == 200
-
-
-def _sources(kept: Kept, since: dict[str, Answer] | None = None) -> dict[str, int]:
-    found = {"engine": 0, "fallback": 0}
-    for event_id, answer in kept.decided.items():
-        if since is None or event_id not in since:
-            found[answer["source"]] += 1
-    return found
 
 
 def _as_promised(kept: Kept, during: dict[str, Answer]) -> None:
@@ -200,7 +193,7 @@ def test_connections_lost_in_a_commit(make: Make, postgres_url: str) -> None:
             await asyncio.to_thread(server.start)
             callers = Callers(server.port, server.key, 12, pause=PAUSE)
             for number in range(times):
-                enough = _sources(callers.kept)["engine"] + 30
+                enough = callers.kept.sources["engine"] + 30
                 proxy.cut = "after" if number % 2 else "before"
                 await callers.until(partial(_cut_and_went_on, proxy, enough))
             kept = await callers.stop()
@@ -214,7 +207,7 @@ def test_connections_lost_in_a_commit(make: Make, postgres_url: str) -> None:
 
 
 def _cut_and_went_on(proxy: Proxy, enough: int, kept: Kept) -> bool:
-    return proxy.cut is None and _sources(kept)["engine"] >= enough
+    return proxy.cut is None and kept.sources["engine"] >= enough
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
@@ -226,12 +219,12 @@ def test_a_database_lost_in_a_commit(make: Make, postgres_url: str, cut: str) ->
             server = make(database_url=proxy.url, direct_url=postgres_url)
             await asyncio.to_thread(server.start)
             callers = Callers(server.port, server.key, 12, pause=PAUSE)
-            await callers.until(lambda kept: len(kept.decided) >= 40)
+            await callers.answered(40)
             proxy.then_vanish, proxy.cut = True, cut
-            await callers.until(lambda kept: _sources(kept)["fallback"] >= 20)
+            await callers.until(lambda kept: kept.sources["fallback"] >= 20)
             await proxy.start()
-            enough = _sources(callers.kept)["engine"] + 20
-            await callers.until(lambda kept: _sources(kept)["engine"] >= enough)
+            enough = callers.kept.sources["engine"] + 20
+            await callers.until(lambda kept: kept.sources["engine"] >= enough)
             kept = await callers.stop()
             await until(lambda: server.metric("riskengine_journal_pending") == 0)
             assert await asyncio.to_thread(server.stop) == 0

@@ -25,8 +25,8 @@ async def _refused(server: Server, callers: Callers) -> None:
 async def _decided(server: Server, callers: Callers) -> None:
     """Wait until the server is ready again and has answered callers."""
     await until(lambda: server.ready()[0] == 200)
-    enough = len(callers.kept.decided) + 40
-    await callers.until(lambda kept: len(kept.decided) >= enough)
+    enough = callers.kept.sources.total() + 40
+    await callers.until(lambda kept: kept.sources.total() >= enough)
 
 
 def test_a_full_disk(make: Make, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_a_journal_left_by_a_kill_is_adopted(make: Make) -> None:
         callers = Callers(server.port, server.key, 8)
         await callers.answered(40)
         await holder.hold()
-        await until(lambda: sum(a["source"] == "fallback" for a in callers.kept.decided.values()) >= 60)
+        await until(lambda: callers.kept.sources["fallback"] >= 60)
         await asyncio.to_thread(server.kill)
         await holder.let_go()
         files = sorted(folder.glob(f"*{SUFFIX}"))
