@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test measure quality
+.PHONY: help run test bench bench-scale quality faults
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
-	@echo "make measure  what the server takes on this machine: start, one lone request, load, replay"
+	@echo "make bench  how fast it is on this machine, beside an empty route and a naive engine; ARGS=--short: a quick look"
+	@echo "make bench-scale  the same store almost empty and with 10 million events; ARGS=--ci: with a hundredth of that"
+	@echo "make faults  what happens when things fail, as long and as often as promised (the tests do it in short)"
 	@echo "make quality  how well the default policy decides over populations it was not tuned to"
 
 run: $(VENV)/.run
@@ -41,8 +43,14 @@ $(VENV)/.made:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/environment
 	@touch $@
 
-measure: $(VENV)/.dev
-	$(BIN)/python -m tests.measure
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-scale: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.scale $(ARGS)
 
 quality: $(VENV)/.dev
 	$(BIN)/python -m tests.quality --seeds 100-109
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults --long

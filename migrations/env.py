@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
+from riskengine.store.partitions import is_partition
 from riskengine.store.tables import METADATA
 
 
@@ -26,6 +27,11 @@ def connected() -> Iterator[Connection]:
 if context.is_offline_mode():
     raise SystemExit("migrations run on a database, not into a file of SQL")
 with connected() as connection:
-    context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        render_as_batch=True,
+        include_name=lambda name, kind, _parents: kind != "table" or not is_partition(name or ""),
+    )
     with context.begin_transaction():
         context.run_migrations()

@@ -13,9 +13,9 @@ from riskengine.decision import CASE, decide
 from riskengine.event import OUTCOMES, STEP_UP_RESULTS
 from riskengine.geo import rounded
 from riskengine.history.learn import PASS_MS, SLACK_MS, fold, learn, settle
-from riskengine.history.record import FLAT, Records, blank, place_keys
+from riskengine.history.record import FLAT, NO_OFFSET, SCHEMA, Records, blank
 from riskengine.history.seen import SEEN, look, shown_before
-from riskengine.network import resolve, resolved
+from riskengine.network import resolved
 from riskengine.policy.policy import SIGNALS, Policy
 from riskengine.policy.terms import Terms, stated, terms
 from riskengine.score import score
@@ -81,6 +81,7 @@ _RELIEVED = np.array([SIGNALS.index(name) for name in familiarity.RELIEVED])
 _EVENT, _REPORT = int(Role.EVENT), int(Role.REPORT)
 _UNDECIDED, _STEP_UP = int(Decision.UNDECIDED), int(Decision.STEP_UP)
 _SUCCESS, _AT_A_POINT = OUTCOMES.index("success"), int(Located.PLACE)
+_SIGNALS, _CREDITS = len(SIGNALS), len(familiarity.CREDIT)
 _ENDS, _PASSED = len(STEP_UP_RESULTS), STEP_UP_RESULTS.index("step_up_passed")
 
 
@@ -152,10 +153,10 @@ def assess(
     said = stated(policy, items, names)  # of networks, which are known from here on
     found, beside = _room(count), _room(count if shadow else 0)
     if shadow is None:
-        _assess(items, _flat(records), main, said, main, said[:0], _desk(), found, beside)
+        _assess(items, _flat(records), main, said, main, said[:0], found, beside)
         return Assessments(items, found)
     other, other_said = terms(shadow, names), stated(shadow, items, names)
-    _assess(items, _flat(records), main, said, other, other_said, _desk(), found, beside)
+    _assess(items, _flat(records), main, said, other, other_said, found, beside)
     return Assessments(items, found, _shadow(beside))
 
 
@@ -169,8 +170,6 @@ def ready(policy: Policy) -> None:
     nothing = empty(0)
     assess(nothing, Names(), blank(0), policy)
     fold(nothing)
-    place_keys(nothing)
-    resolve(nothing)
 
 
 def _flat(records: Records) -> Records:
@@ -185,9 +184,20 @@ def _room(count: int) -> Found:
     return Found(signals, signals.view(_NAMED)[:, 0], np.zeros(signals.shape, np.int64), np.zeros(count, VERDICT))
 
 
+@compiled
 def _desk() -> _Desk:
-    rows = (np.zeros(1, SEEN), np.zeros(2, JOURNEY), np.zeros(len(familiarity.CREDIT)), np.ones(len(SIGNALS)))
-    return _Desk(*rows, np.zeros(1, CASE), np.zeros(1, FLAT), _NOBODY)
+    nobody = np.zeros(2, FLAT)
+    for at in range(2):
+        nobody[at].schema, nobody[at].zone = SCHEMA, NO_OFFSET
+    return _Desk(
+        np.zeros(1, SEEN),
+        np.zeros(2, JOURNEY),
+        np.zeros(_CREDITS),
+        np.ones(_SIGNALS),
+        np.zeros(1, CASE),
+        nobody[:1],
+        nobody[1:],
+    )
 
 
 def _shadow(beside: Found) -> np.ndarray:
@@ -229,11 +239,11 @@ def _assess(
     said: np.ndarray,
     other: Terms,
     other_said: np.ndarray,
-    desk: _Desk,
     found: Found,
     beside: Found,
 ) -> None:
     """Assess and learn the items one after another. A user's items stand in their order; users do not meet."""
+    desk = _desk()
     seen = desk.seen[0]
     for at in range(len(items)):
         item = items[at]

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 
@@ -182,6 +183,7 @@ def country_code(letters: str | None) -> int:
     return ord(letters[0].upper()) << 8 | ord(letters[1].upper())
 
 
+@cache
 def country_letters(code: int) -> str | None:
     """Return the two letters of a country code, None for unknown.
 

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from zoneinfo import available_timezones
@@ -44,7 +45,10 @@ def decode(body: bytes) -> Any:
     riskengine.errors.InvalidInput: /ip is given twice
     """
     try:
-        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = body.decode()
+        if text.startswith("\ufeff"):
+            raise InvalidInput([Fault("", "is not JSON: it begins with a byte order mark")])
+        return _decoder.decode(text)
     except UnicodeDecodeError as error:
         raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
     except json.JSONDecodeError as error:
@@ -70,6 +74,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_constant(name: str) -> float:
     """Refuse NaN and the infinities, which JSON does not have."""
     raise InvalidInput([Fault("", f"holds {name}, which is not JSON")])
+
+
+# Made once: json.loads makes one for each call that is given hooks.
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _pointer(key: str) -> str:
@@ -135,8 +143,13 @@ def ip(value: Any) -> str:
     """Return the address in its one canonical spelling; an IPv4 address inside IPv6 is unwrapped."""
     if not isinstance(value, str) or len(value) > 64 or "%" in value:
         raise Wrong("must be an IPv4 or IPv6 address")
+    return _canonical_ip(value)
+
+
+@lru_cache(65_536)  # addresses repeat
+def _canonical_ip(text: str) -> str:
     try:
-        address: IPv4Address | IPv6Address = ip_address(value)
+        address: IPv4Address | IPv6Address = ip_address(text)
     except ValueError as error:
         raise Wrong("must be an IPv4 or IPv6 address") from error
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
@@ -170,6 +183,7 @@ def parse_time(value: Any) -> int:
     return milliseconds
 
 
+@lru_cache(1024)  # the logins of a batch share their milliseconds
 def format_time(milliseconds: int) -> str:
     """Return ms since 1970 as RFC 3339 in UTC.
 

@@ -25,8 +25,8 @@ signed: Any = np.int64
 
 # What the machine code is made of. numba looks at the file of a function alone, not at those of what it calls.
 SOURCES = (
-    *("assess", "batch", "check", "compiled", "decision", "errors", "event", "geo", "history", "network", "policy"),
-    *("reason", "score", "signals"),
+    *("assess", "batch", "check", "compiled", "counters", "decision", "engine/attempts", "engine/sharing", "errors"),
+    *("event", "geo", "history", "network", "policy", "reason", "score", "signals"),
 )
 UNUSED_DAYS = 30  # machine code that no process has started from for so long is thrown away
 

@@ -42,6 +42,17 @@ def distance_km(latitude: float, longitude: float, to_latitude: float, to_longit
 
 
 @compiled
+def distances_km(
+    latitude: np.ndarray, longitude: np.ndarray, to_latitude: np.ndarray, to_longitude: np.ndarray
+) -> np.ndarray:
+    """Return `distance_km` of each row of four columns."""
+    found = np.empty(len(latitude))
+    for at in range(len(latitude)):
+        found[at] = distance_km(latitude[at], longitude[at], to_latitude[at], to_longitude[at])
+    return found
+
+
+@compiled
 def normal_tail(x: float) -> float:
     """Return P(N(0, 1) > x), within 1.2e-7 relative (the Chebyshev fit of erfc in Numerical Recipes, section 6.2)."""
     z = abs(x) / math.sqrt(2.0)

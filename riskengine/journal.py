@@ -6,6 +6,7 @@ holds a lock on it; a file whose lock is free was left by a process that ended, 
 """
 
 import fcntl
+import math
 import os
 import secrets
 import threading
@@ -46,6 +47,7 @@ class _File:
     read: int = _HEAD_BYTES
     drained: int = 0
     damaged: bool = False
+    foreign: bool = False  # adopted: what it holds was written by another process
 
     def row(self, number: int) -> bytes:
         """Return what the record of this number is sealed for: no other file, no other place in it."""
@@ -92,20 +94,33 @@ class Journal:
                 self._current = self._create()
             self._write(self._current, records)
 
-    def drain(self, save: Callable[[list[bytes]], None]) -> int:
-        """Hand every record to `save`, oldest first, some hundreds at a time; return how many it took.
+    def prove(self) -> None:
+        """Raise StoreUnavailable unless a record could be kept now: a file is made, written, synced and removed."""
+        with self._lock, _possible("written"):
+            file = self._create()
+            file.path.unlink()
+            os.close(file.descriptor)
+
+    def drain(
+        self, save: Callable[[list[bytes]], None], seconds: float = math.inf, at_once: int = CHUNK
+    ) -> int:
+        """Hand every record to `save`, oldest first, so many at once; return how many it took.
+
+        After `seconds` nothing further is begun, and what is left waits for the next time.
 
         What `save` accepts is removed; when it raises, that chunk and the rest stay, and the exception passes on.
         After a crash in between, records come again: saving must be idempotent. Records appended meanwhile wait
         for the next time.
         """
-        taken = 0
+        taken, end = 0, time.monotonic() + seconds
         with self._drain_lock:
             with _possible("read"):
                 files = self._retired()
             for file in files:
                 while file.drained < file.written:
-                    taken += self._drain_chunk(file, save)
+                    taken += self._drain_chunk(file, save, at_once)
+                    if file.drained < file.written and time.monotonic() > end:
+                        return taken
                 with _possible("removed"):
                     self._remove(file)
         return taken
@@ -115,6 +130,11 @@ class Journal:
         with self._lock:
             files = [*self._left, self._current] if self._current else self._left
             return sum(file.written - file.drained for file in files)
+
+    def foreign(self) -> int:
+        """Return how many of the records that wait were written by processes that have ended."""
+        with self._lock:
+            return sum(file.written - file.drained for file in self._left if file.foreign)
 
     def close(self) -> None:
         """Let go of the files; what waits in them is for the next process."""
@@ -131,8 +151,8 @@ class Journal:
         while True:
             path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            if not _locked(descriptor):
-                # Another process took the newborn for an orphan; it will find it empty and remove it.
+            if not _locked(descriptor) or not _is_at(descriptor, path):
+                # Another process took the newborn for an orphan; it will find it empty and remove it, or has done so.
                 os.close(descriptor)
                 continue
             file = _File(path, descriptor, secrets.token_bytes(_ID_BYTES))
@@ -180,12 +200,12 @@ class Journal:
                 self._current = None
             return sorted(self._left, key=lambda file: file.path.name)
 
-    def _drain_chunk(self, file: _File, save: Callable[[list[bytes]], None]) -> int:
+    def _drain_chunk(self, file: _File, save: Callable[[list[bytes]], None], most: int) -> int:
         """Hand the next records of a file to `save`; return how many. On an exception the file is as before."""
         before = file.read, file.drained, file.damaged, self.damaged
         try:
             with _possible("read"):
-                records = self._next(file)
+                records = self._next(file, most)
             if records:
                 self._hand_over(file, records, save)
         except BaseException:
@@ -209,10 +229,10 @@ class Journal:
         for record in records:
             self._hand_over(file, [record], save)
 
-    def _next(self, file: _File) -> list[bytes]:
-        """Return up to CHUNK records of a file, opened, and step over them."""
+    def _next(self, file: _File, most: int) -> list[bytes]:
+        """Return up to `most` records of a file, opened, and step over them."""
         records: list[bytes] = []
-        while file.drained < file.written and len(records) < CHUNK:
+        while file.drained < file.written and len(records) < most:
             row = file.row(file.drained)
             sealed = file.frame()
             record = None if sealed is None else self._opened(sealed, row)
@@ -260,7 +280,7 @@ class Journal:
             os.close(descriptor)
             return None
         head = os.pread(descriptor, _HEAD_BYTES, 0)
-        file = _File(path, descriptor, head[len(MAGIC) :])
+        file = _File(path, descriptor, head[len(MAGIC) :], foreign=True)
         size = os.fstat(descriptor).st_size
         if len(head) < _HEAD_BYTES or not head.startswith(MAGIC):
             # Cut short at birth, before any record; anything longer is no journal of ours and is kept aside.

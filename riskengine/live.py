@@ -2,41 +2,34 @@
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
+from contextvars import copy_context
 from typing import Any
 
 import structlog
 
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
-from riskengine.engine.culprit import one_by_one
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
-from riskengine.engine.segment import Busy, Outcome
-from riskengine.errors import InvalidInput, Overloaded, StoreUnavailable
+from riskengine.engine.pace import FULL, Pace
+from riskengine.engine.segment import Busy, Outcome, Repeated
+from riskengine.engine.standby import Standby
+from riskengine.engine.waiting import Waiting, next_batch
+from riskengine.errors import InvalidInput, NotFound, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
-from riskengine.metrics import BATCHES, FALLBACKS, JOURNALED
+from riskengine.metrics import STORE_FAILURES, Stages, count_decisions, observe_batch
+from riskengine.tracing import Tracing
 
-LARGEST_BATCH = 256
-RETRY_SECONDS = 1.0  # how long a store that failed is left alone
-PROBE_SECONDS = 2.0
-MOST_OF_ONE_USER = 16  # items of one user in a batch: each is a round of its own, which everybody else waits for
-DRAIN_SECONDS = 10.0
+PROBE_SECONDS = 1.0  # how often a store that failed is tried again; until then nobody waits for it
+SLICE_SECONDS = 0.1  # how long callers wait, again and again, for a part of the journal to be saved
+LEAVE_SECONDS = 10.0  # how long a stop saves what the journal holds; the next process does the rest
 REFOLD_SECONDS = 60.0  # a verdict that folds a long history again has time
-COMMIT_SECONDS = 2.0  # how long a commit that has begun is waited for beyond the deadline
+MOST_READS = 8  # reads and previews that may wait: each holds up the batches behind it
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """An item in the queue, and where its outcome goes."""
-
-    arrival: Arrival
-    outcome: "asyncio.Future[Outcome]"
-    since: float
 
 
 def now_ms() -> int:
@@ -48,22 +41,33 @@ class Live:
     """Feeds an engine with what callers send. One batch is under way at a time, in a thread of its own.
 
     `deadline` is how many seconds a batch may take before its events are answered without the store, `most_waiting`
-    how many items may wait before further ones are turned away.
+    how many items may wait at most, however fast they are answered (see riskengine/engine/pace.py).
     """
 
-    def __init__(self, engine: Engine, journal: Journal, *, deadline: float = 0.5, most_waiting: int = 2048) -> None:
-        self.engine, self.journal = engine, journal
-        self._deadline, self._most_waiting = deadline, most_waiting
-        self._queue: deque[_Waiting] = deque()
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        *,
+        deadline: float = 0.5,
+        most_waiting: int = 2048,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.engine, self.journal, self._tracing = engine, journal, tracing
+        self._standby = Standby(engine, journal)
+        self._deadline, self._pace = deadline, Pace(deadline, most_waiting)
+        self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._spare = ThreadPoolExecutor(1, "fallback")
         self._refolds = ThreadPoolExecutor(1, "refold")
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._store_failed_at: float | None = None
-        self._journal_failed = False
-        self._stuck: asyncio.Future[list[Outcome]] | None = None
+        self._store_failed = False
+        self._stuck: asyncio.Future[Any] | None = None
+        self._drained: asyncio.Task[None] | None = None
+        self._at_once = FULL  # records saved at once: fewer after a slice that took too long, more after others
+        self._reads = 0
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -81,7 +85,7 @@ class Live:
             await self._tasks[0]
             self._tasks[1].cancel()
             await asyncio.gather(self._tasks[1], return_exceptions=True)
-        await self._drain()
+        await self._leave()
         hangs = self._is_stuck()
         for pool in (self._thread, self._spare, self._refolds):
             pool.shutdown(wait=not hangs, cancel_futures=True)
@@ -93,11 +97,18 @@ class Live:
             reasons.append("stopping")
         elif not self._tasks:
             reasons.append("starting")
-        if self._store_failed_at is not None:
-            reasons.append("the store does not answer")
-            if self._journal_failed:
-                reasons.append("the journal cannot be written")
+        if self._standby.failed:
+            # While one of them can be written logins are answered: sending them elsewhere would only lose them.
+            reasons.append("neither the store nor the journal can be written")
         return reasons
+
+    def waiting(self) -> int:
+        """Return how many items wait."""
+        return len(self._queue)
+
+    def full(self) -> bool:
+        """Return whether nothing more can wait just now, whatever it is."""
+        return len(self._queue) >= self._pace.room()
 
     # --- what callers ask -----------------------------------------------------------------------------------------
 
@@ -106,7 +117,10 @@ class Live:
         now = now_ms()
         arrivals = [_received(event, realm, now, reports) for event in events]
         good = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
-        answered = iter(await self._all(good))
+        answers = await self._in_slices(good)
+        if self._tracing is not None:
+            self._tracing.decided(answers)
+        answered = iter(answers)
         return [next(answered) if isinstance(arrival, Arrival) else arrival for arrival in arrivals]
 
     async def preview(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
@@ -126,6 +140,8 @@ class Live:
         arrival = receive_report(report, realm, now_ms(), who)
         await self._drain_first()
         if report.result == "confirmed_compromised":
+            if not self._store_serves() or self._standby.waits(arrival):
+                raise StoreUnavailable("the store does not answer")
             return await self._refold(arrival)
         return await self._one(arrival)
 
@@ -137,7 +153,13 @@ class Live:
     async def event(self, event_id: str, realm: str) -> dict[str, Any]:
         """Return one event with its answer and the reports on it; NotFound if there is none."""
         await self._drain_first()
-        return await self._in_thread(self.engine.find, event_id, realm)
+        try:
+            found: dict[str, Any] = await self._in_thread(self.engine.find, event_id, realm)
+        except NotFound:
+            if self.journal.pending():
+                raise StoreUnavailable("the event may wait in the journal") from None
+            raise
+        return found
 
     async def _one(self, arrival: Arrival) -> dict[str, Any]:
         [outcome] = await self._all([arrival])
@@ -160,31 +182,53 @@ class Live:
         except TimeoutError as error:
             raise StoreUnavailable("the store does not answer in time") from error
 
+    async def _in_slices(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Queue many items a part at a time, so that they do not fill the queue; what finds it full is Overloaded."""
+        found: list[Outcome] = []
+        while len(found) < len(arrivals):
+            size = min(self._pace.largest(), max(self._pace.room() // 2, 1))
+            try:
+                found += await self._all(arrivals[len(found) : len(found) + size])
+            except Overloaded as error:
+                if not found:
+                    raise
+                found += [error] * (len(arrivals) - len(found))
+        return found
+
     async def _all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Queue these items one behind the other and return their outcomes; Overloaded when too many wait."""
-        waits = len(self._queue) + len(arrivals)
+        waits, room = len(self._queue) + len(arrivals), self._pace.room()
         # Under load, failed attempts are turned away first: nobody waits at the door for them.
-        crowded = waits > self._most_waiting // 2 and all(_is_failure(arrival) for arrival in arrivals)
-        if self._stopping or waits > self._most_waiting or (crowded and arrivals):
+        crowded = waits > room // 2 and all(_is_failure(arrival) for arrival in arrivals)
+        if self._stopping or waits > room or (crowded and arrivals):
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(arrival, loop.create_future(), loop.time()) for arrival in arrivals]
+        span = self._tracing.current() if self._tracing is not None else None
+        waiting = [Waiting(arrival, loop.create_future(), time.monotonic(), span) for arrival in arrivals]
         self._queue.extend(waiting)
         self._wake.set()
         return [await one.outcome for one in waiting]
 
     async def _in_thread(self, work: Any, *given: Any) -> Any:
         """Run a read in the engine's thread, behind the batch under way; StoreUnavailable when that takes too long."""
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
+        if self._is_stuck():
+            raise StoreUnavailable("the store does not answer")
+        if self._reads >= MOST_READS:
+            raise Overloaded
+        self._reads += 1
         try:
+            running = asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
             return await asyncio.wait_for(running, 4 * self._deadline)
         except TimeoutError as error:
             raise StoreUnavailable("the store does not answer in time") from error
+        finally:
+            self._reads -= 1
 
     # --- the one task ---------------------------------------------------------------------------------------------
 
     async def _answer_all(self) -> None:
         """Take all that waits, answer it, and begin again, until stopped and nothing waits."""
+        clock = asyncio.get_running_loop().time
         await self._drain_first()
         while True:
             if not self._queue:
@@ -193,8 +237,9 @@ class Live:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            began = clock()
             await self._drain_first()
-            batch = self._next_batch()
+            batch = next_batch(self._queue, self._pace.largest())
             try:
                 await self._answer(batch)
             except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
@@ -202,157 +247,159 @@ class Live:
                 for one in batch:
                     if not one.outcome.done():
                         one.outcome.set_exception(error)
+            self._pace.saw(len(batch), clock() - began)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Take from the head of the queue; what is too much of one user waits there, in its order."""
-        batch: list[_Waiting] = []
-        later: list[_Waiting] = []
-        taken: Counter[tuple[str, str]] = Counter()
-        while self._queue and len(batch) < LARGEST_BATCH and len(later) < LARGEST_BATCH:
-            one = self._queue.popleft()
-            body = one.arrival.body
-            user = (one.arrival.realm, body.user_id) if isinstance(body, Event) and body.user_id else None
-            if user is not None and taken[user] >= MOST_OF_ONE_USER:
-                later.append(one)
-                continue
-            if user is not None:
-                taken[user] += 1
-            batch.append(one)
-        self._queue.extendleft(reversed(later))
-        return batch
-
-    async def _answer(self, batch: list[_Waiting]) -> None:
-        outcomes = await self._decide([one.arrival for one in batch])
-        now = asyncio.get_running_loop().time()
-        again: list[_Waiting] = []
-        overdue: list[_Waiting] = []
+    async def _answer(self, batch: list[Waiting]) -> None:
+        stages, tracing = Stages(batch[0].since), self._tracing
+        stages.lap("queue")
+        with tracing.batch([one.span for one in batch], stages) if tracing is not None else nullcontext():
+            outcomes = await self._decide([one.arrival for one in batch], stages)
+            stages.lap("handover" if stages.laps[-1][0] == "commit" else "fallback")
+        observe_batch(len(batch), stages)
+        _count(outcomes)
+        now = time.monotonic()
+        again: list[Waiting] = []
+        overdue: list[Waiting] = []
         for one, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Busy):
                 (again if now - one.since < self._deadline else overdue).append(one)
             else:
                 _tell(one, outcome)
         if overdue:
-            for one, outcome in zip(overdue, await self._without_store([w.arrival for w in overdue]), strict=True):
+            outcomes = await self._without_store([one.arrival for one in overdue])
+            _count(outcomes)
+            for one, outcome in zip(overdue, outcomes, strict=True):
                 _tell(one, outcome)
         if again:
             self._queue.extendleft(reversed(again))
             await asyncio.sleep(0.002)  # another worker holds these users: let it finish
 
-    async def _decide(self, arrivals: list[Arrival]) -> list[Outcome]:
-        """Return the outcomes of a batch: by the engine, or without the store when that fails or is too slow."""
-        BATCHES.observe(len(arrivals))
-        if self._store_rests():
+    async def _decide(self, arrivals: list[Arrival], stages: Stages) -> list[Outcome]:
+        """Return the outcomes of a batch: by the engine, or without the store where that does not serve.
+
+        While the journal is being saved the engine decides again what does not wait in it: so it only gets shorter.
+        """
+        if not self._store_serves():
             return await self._without_store(arrivals)
-        gate = Gate()
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self.engine.run, arrivals, gate)
-        try:
-            outcomes = await asyncio.wait_for(asyncio.shield(running), self._deadline)
-        except TimeoutError:
-            if not gate.abandon():
-                # A commit has begun: what it decided will probably last, so it is waited for a little longer.
-                await asyncio.wait([running], timeout=COMMIT_SECONDS)
-                gate.abandon()
-            return await self._give_up(running, arrivals, gate, "too slow")
-        except StoreUnavailable as error:
-            return await self._give_up(running, arrivals, gate, str(error))
-        if any(isinstance(outcome, StoreUnavailable) for outcome in outcomes):
-            return await self._give_up(running, arrivals, gate, "failed half way")
-        self._store_failed_at = None
-        return outcomes
+        waits = [self._standby.waits(arrival) for arrival in arrivals]
+        if not any(waits):
+            return await self._by_engine(arrivals, stages)
+        late = iter(await self._without_store([a for a, wait in zip(arrivals, waits, strict=True) if wait]))
+        rest = iter(await self._by_engine([a for a, wait in zip(arrivals, waits, strict=True) if not wait], stages))
+        return [next(late if wait else rest) for wait in waits]
+
+    async def _by_engine(self, arrivals: list[Arrival], stages: Stages) -> list[Outcome]:
+        """Return the engine's outcomes, or those of the standby when the store fails or is too slow.
+
+        A connection that was lost is no reason to do without the store: while there is time, it is tried once more.
+        """
+        gate, clock = Gate(stages), asyncio.get_running_loop().time
+        began, outcomes = clock(), list[Outcome]()
+        while True:
+            run = copy_context().run  # so that what the thread logs bears the trace of the batch
+            running = asyncio.get_running_loop().run_in_executor(self._thread, run, self.engine.run, arrivals, gate)
+            await asyncio.wait([running], timeout=began + self._deadline - clock())
+            if not running.done():
+                self._let_go(running)
+                failed = ["too slow"]
+            else:
+                outcomes, failed = _outcomes_of(running)
+            if not failed:
+                self._standby.failed = False
+                if gate.sure():
+                    return outcomes
+                return await self._in_spare(self._standby.confirm, arrivals, outcomes, gate)
+            if clock() - began > self._deadline / 2 or self._is_stuck():
+                _log.warning("store_unavailable", why=failed[0])
+                STORE_FAILURES.inc()
+                self._store_failed = True
+                return await self._in_spare(self._standby.instead, arrivals, gate)
 
     def _is_stuck(self) -> bool:
         return self._stuck is not None and not self._stuck.done()
 
-    def _store_rests(self) -> bool:
-        if self._is_stuck():
-            return True
-        failed = self._store_failed_at
-        return failed is not None and time.monotonic() - failed < RETRY_SECONDS
-
-    async def _give_up(
-        self, running: "asyncio.Future[list[Outcome]]", arrivals: list[Arrival], gate: Gate, why: str
-    ) -> list[Outcome]:
-        """Answer without the store what the batch has not committed."""
-        self._let_go(running, why)
-        rest = [index for index in range(len(arrivals)) if index not in gate.outcomes]
-        answered = await self._without_store([arrivals[index] for index in rest])
-        found = gate.outcomes | dict(zip(rest, answered, strict=True))
-        return [found[index] for index in range(len(arrivals))]
-
-    def _let_go(self, running: "asyncio.Future[Any]", why: str) -> None:
-        self._stuck = running
-        running.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._store_failed_at = time.monotonic()
-        _log.warning("store_unavailable", why=why)
+    def _store_serves(self) -> bool:
+        """Return whether batches go to the store: not while it fails, nor before it has what others left behind."""
+        return not (self._store_failed or self._is_stuck() or self.journal.foreign())
 
     async def _without_store(self, arrivals: list[Arrival]) -> list[Outcome]:
-        """Answer events from what needs no store and journal them; reports have to be sent again."""
-        events = [arrival for arrival in arrivals if isinstance(arrival.body, Event)]
-        loop = asyncio.get_running_loop()
-        replies: list[Outcome]
-        try:
-            replies = list(await loop.run_in_executor(self._spare, self._journal_them, events)) if events else []
-        except StoreUnavailable as error:
-            self._journal_failed = True
-            replies = [error] * len(events)
-        else:
-            self._journal_failed = False
-        answered = iter(replies)
-        missing = StoreUnavailable("the store does not answer")
-        return [next(answered) if isinstance(arrival.body, Event) else missing for arrival in arrivals]
+        return await self._in_spare(self._standby.answer, arrivals)
 
-    def _journal_them(self, arrivals: list[Arrival]) -> list[Outcome]:
-        try:
-            return self._journal_all(arrivals)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            _log.exception("batch_split", items=len(arrivals))
-        return one_by_one(lambda arrival: self._journal_all([arrival])[0], arrivals)
+    async def _in_spare(self, work: Callable[..., list[Outcome]], *given: Any) -> list[Outcome]:
+        return await asyncio.get_running_loop().run_in_executor(self._spare, work, *given)
 
-    def _journal_all(self, arrivals: list[Arrival]) -> list[Outcome]:
-        found = self.engine.fallback(arrivals, "store")
-        self.journal.append([record for _, record in found])
-        FALLBACKS.inc(len(found))
-        JOURNALED.set(self.journal.pending())
-        return [reply for reply, _ in found]
+    def _let_go(self, running: "asyncio.Future[Any]") -> None:
+        """Wait no longer for the engine's thread; until it is back nothing is given to it."""
+        self._stuck = running
+        running.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     # --- the journal ----------------------------------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        """Every few seconds: after a failure see whether the store is back, and save what the journal holds."""
+        """Every second: after a failure see what can be written again, and save what the journal holds."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            if self._store_failed_at is not None or self.journal.pending():
+            if self._standby.failed:
+                await asyncio.get_running_loop().run_in_executor(self._spare, self._standby.prove)
+            if self._store_failed or self._standby.failed:
+                await self._drain()
+            while self.journal.pending() and not self._queue and not (self._store_failed or self._is_stuck()):
                 await self._drain()
 
     async def _drain_first(self) -> None:
-        """Save what the journal holds before anything that may speak of it, while the store takes it."""
-        if self.journal.pending() and not self._store_rests():
+        """Save a part of what the journal holds before anything that may speak of it, while the store takes it."""
+        if self.journal.pending() and not (self._store_failed or self._is_stuck()):
             await self._drain()
 
+    async def _leave(self) -> None:
+        end = time.monotonic() + LEAVE_SECONDS
+        while self.journal.pending() and not self._is_stuck() and time.monotonic() < end:
+            await self._drain()
+            if self._store_failed:
+                return
+
     async def _drain(self) -> None:
-        """Save what the journal holds; whatever goes wrong is told and tried again later."""
+        """Save a part of what the journal holds, all callers together; what goes wrong is told and tried again."""
+        if self._drained is None or self._drained.done():
+            self._drained = asyncio.create_task(self._drain_slice())
+        await asyncio.shield(self._drained)
+
+    async def _drain_slice(self) -> None:
         if self._is_stuck():
             return
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._drain_now)
         try:
-            await asyncio.wait_for(asyncio.shield(running), DRAIN_SECONDS)
+            await asyncio.wait_for(asyncio.shield(running), SLICE_SECONDS + self._deadline)
         except TimeoutError:
-            self._let_go(running, "the journal cannot be drained in time")
+            self._let_go(running)
+            self._at_once = max(1, self._at_once // 2)
+            _log.warning("journal_waits", why="the store is slow", pending=self.journal.pending())
         except StoreUnavailable as error:
-            self._store_failed_at = time.monotonic()
+            self._store_failed = True
             _log.warning("journal_waits", why=str(error), pending=self.journal.pending())
         except Exception:  # the tasks that call this must outlive any record
-            self._store_failed_at = time.monotonic()
+            self._store_failed = True
             _log.exception("journal_not_drained")
         else:
-            self._store_failed_at = None
-        JOURNALED.set(self.journal.pending())
+            self._store_failed = False
+            self._at_once = min(2 * self._at_once, self._pace.largest())
 
     def _drain_now(self) -> None:
         self.engine.store.ping()
-        self.journal.drain(self.engine.save_journaled)
+        if self._standby.failed:
+            # A ping only reads, and a full disk can be read: "ready" must not be said before something was written.
+            self.engine.store.set_meta("written", str(now_ms()).encode())
+            self._standby.failed = False
+        self.journal.drain(self.engine.save_journaled, SLICE_SECONDS, self._at_once)
+
+
+def _outcomes_of(done: "asyncio.Future[list[Outcome]]") -> tuple[list[Outcome], list[str]]:
+    """Return what a batch came to, and what the store failed with in it."""
+    try:
+        outcomes = done.result()
+    except StoreUnavailable as error:
+        return [], [str(error)]
+    return outcomes, [str(outcome) for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
 
 
 def _raised(outcome: Outcome) -> dict[str, Any]:
@@ -362,9 +409,15 @@ def _raised(outcome: Outcome) -> dict[str, Any]:
     return outcome
 
 
-def _tell(one: _Waiting, outcome: Outcome) -> None:
+def _tell(one: Waiting, outcome: Outcome) -> None:
     if not one.outcome.done():  # a caller that went away has cancelled it
         one.outcome.set_result(outcome)
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    """Count what was decided; a repeat was counted when it was first answered."""
+    answers = (outcome for outcome in outcomes if isinstance(outcome, dict) and not isinstance(outcome, Repeated))
+    count_decisions([answer for answer in answers if "decision" in answer])
 
 
 def _is_failure(arrival: Arrival) -> bool:

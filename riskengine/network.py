@@ -145,12 +145,3 @@ def kind_by(traits: int, listed: int, located: bool) -> int:
 def resolved(item: Row) -> int:
     """Return the kind code of an item's address, by `kind_by`."""
     return kind_by(item.traits, item.listed, item.asn + item.country > 0)
-
-
-@compiled
-def resolve(items: np.ndarray) -> np.ndarray:
-    """Return the kind code (int8) of each item's address."""
-    found = np.empty(len(items), np.int8)
-    for at in range(len(items)):
-        found[at] = resolved(items[at])
-    return found

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from riskengine.engine.arrival import Arrival
+from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
 from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
@@ -136,7 +136,7 @@ def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
     item = line.item
     if isinstance(item, Event):
         assert item.occurred_at is not None
-        return Arrival(REALM, item, received_at or item.occurred_at, reporting, stated_at=item.occurred_at)
+        return Arrival(REALM, item, received_at or item.occurred_at, reporting, text=canonical(item))
     assert item.at is not None
     return Arrival(REALM, item, received_at or item.at, who="log")
 

@@ -33,6 +33,7 @@ _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _HEADER_BYTES = 1 + _KEY_ID_BYTES
+_BODY = _HEADER_BYTES + _NONCE_BYTES  # where the ciphertext begins
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -145,19 +146,18 @@ class Seal:
         Raise SealKeyError when it was sealed with a key that is not here, SealBroken when it was changed or
         sealed for another place.
         """
-        if len(sealed) < _HEADER_BYTES + _NONCE_BYTES + _TAG_BYTES or sealed[0] != SCHEMA:
+        if len(sealed) < _BODY + _TAG_BYTES or sealed[0] != SCHEMA:
             raise SealBroken(f"a sealed value of {table} is cut short or of an unknown schema")
-        head, body = sealed[:_HEADER_BYTES], _HEADER_BYTES + _NONCE_BYTES
+        head = sealed[:_HEADER_BYTES]
         cipher = self._ciphers.get(head[1:])
         if cipher is None:
             raise SealKeyError(f"the key file lacks key {head[1:].hex()}, which sealed a value of {table}")
-        bound = head + self._bound(realm, table, row)
         try:
-            return cipher.decrypt(sealed[_HEADER_BYTES:body], sealed[body:], bound)
+            return cipher.decrypt(sealed[_HEADER_BYTES:_BODY], sealed[_BODY:], head + self._bound(realm, table, row))
         except InvalidTag as error:
             raise SealBroken(f"a sealed value of {table} was changed, or belongs to another row") from error
 
-    def index(self, realm: str, field: str, value: str) -> bytes:
+    def index(self, realm: str, field: str, value: str | bytes) -> bytes:
         """Return the 16-byte blind index of `value`: equal for equal values of one field in one realm."""
         return self._digest("index", realm, field, value)
 
@@ -219,9 +219,9 @@ class Seal:
             return place + b"i" + row.to_bytes(8, signed=True)
         return place + b"b" + row
 
-    def _digest(self, purpose: str, realm: str, field: str, value: str) -> bytes:
+    def _digest(self, purpose: str, realm: str, field: str, value: str | bytes) -> bytes:
         begun = self._begun(purpose, realm, field).copy()
-        begun.update(value.encode())
+        begun.update(value.encode() if isinstance(value, str) else value)
         digest: bytes = begun.digest()
         return digest
 

@@ -17,6 +17,8 @@ from riskengine.errors import SettingsError
 PREFIX = "RISKENGINE_"
 # Names the TOML file; it is read before the settings are and is not one of them.
 CONFIG_VARIABLE = "RISKENGINE_CONFIG"
+# The retention that keeps everything.
+FOR_EVER = "for ever"
 # Checked together, and so refused together.
 _OPTIONAL_FILES = ("geoip_city", "geoip_asn", "geoip_anonymous", "policy", "shadow_policy", "tls_cert", "tls_key")
 
@@ -45,7 +47,13 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    # How many processes share the address.
+    workers: int = Field(default=1, ge=1, le=64)
     log_format: Literal["json", "text"] = "json"
+    # For how many days after their arrival decisions are kept at least; None is for ever.
+    retention_days: int | None = 400
+    # Seconds between two looks for changed geolocation files.
+    reload_seconds: float = Field(default=30.0, ge=0.05, le=3600)
     # Seconds between /readyz saying 503 and the listening socket closing, so that a load balancer sees it.
     drain_seconds: float = Field(default=1.0, ge=0, le=60)
 
@@ -83,6 +91,16 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError("its port or host cannot be read") from error
         return url
+
+    @field_validator("retention_days", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        """Read a number of days; to keep everything is nothing that happens by leaving something out."""
+        if value is None or value == FOR_EVER:
+            return None
+        if not str(value).isdecimal() or int(str(value)) < 1:
+            raise ValueError(f'it must be a number of days, or "{FOR_EVER}"')
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

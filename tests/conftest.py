@@ -15,6 +15,8 @@ import pytest
 
 from riskengine.app import start_logging
 from riskengine.assess import ready
+from riskengine.locate.locator import Locator
+from riskengine.replay import memory_engine
 from riskengine.seal import Keys, Seal
 from riskengine.store.contract import Store
 from riskengine.store.memory import MemoryStore
@@ -40,7 +42,9 @@ SERVER_FOLDER = "TESTS_POSTGRES_FOLDER"
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        ready(default_policy())  # compiled here once, before workers and servers of tests would all do it
+        # Compiled here once, before workers and servers of tests would all do it.
+        ready(default_policy())
+        memory_engine(Locator.open(None), default_policy()).rehearse()
         os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="riskengine-tests-")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from riskengine.engine.arrival import Arrival
+from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
 from riskengine.engine.segment import Outcome
 from riskengine.event import DAY_MS, Event, Report, parse_event
@@ -143,7 +143,11 @@ def memory_engine(world: World) -> Engine:
 
 def arrivals_of(items: Sequence[Event | Report], reports: bool = True) -> list[Arrival]:
     """Return items as they would arrive, each at its own time."""
-    return [Arrival("default", item, _time(item), reports, who="test", stated_at=_time(item)) for item in items]
+    texts = [canonical(item) if isinstance(item, Event) else b"" for item in items]
+    return [
+        Arrival("default", item, _time(item), reports, who="test", text=text)
+        for item, text in zip(items, texts, strict=True)
+    ]
 
 
 def check(name: str, then: Mapping[str, Any], answer: Outcome) -> None:

@@ -158,6 +158,19 @@ def test_the_schema_is_brought_up_and_its_state_told(run: Run, capsys: pytest.Ca
     assert "already" in capsys.readouterr().out
 
 
+def test_partitions_are_made_by_the_upgrade_and_looked_after_on_request(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, postgres_empty_url: str
+) -> None:
+    assert run("db", "partitions") == 0
+    assert capsys.readouterr().out == "There is nothing to do.\n"
+    monkeypatch.setenv("RISKENGINE_DATABASE_URL", postgres_empty_url)
+
+    assert run("db", "upgrade") == 0
+    assert re.search(r"^Made (events_\d{4}_\d\d(, )?){4}\.$", capsys.readouterr().out, re.MULTILINE)
+    assert run("db", "partitions") == 0
+    assert capsys.readouterr().out == "There is nothing to do.\n"
+
+
 def test_the_policy_in_force_can_be_saved_changed_and_checked(
     run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -32,10 +32,11 @@ from tests.doors import arrivals_of, default_policy, load_cases, memory_engine
 from tests.fixtures_geo import write_world
 
 print(is_ready())
+world = write_world(Path(sys.argv[1]))
 ready(default_policy())
+memory_engine(world).rehearse()
 made = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and one.__module__.startswith("riskengine")]
 before = sum(len(one.overloads) for one in made)
-world = write_world(Path(sys.argv[1]))
 for case in load_cases()[:20]:
     memory_engine(world).run(arrivals_of([step.item for step in case.steps]))
 print(sum(len(one.overloads) for one in made) - before, sum(sum(one.stats.cache_misses.values()) for one in made))

@@ -9,7 +9,7 @@ import pytest
 
 from riskengine.batch import Batch, Located, Names
 from riskengine.engine.admit import entry
-from riskengine.engine.rows import event_rows, pack_item, unpack_item, zone_offset
+from riskengine.engine.rows import event_rows, pack_items, unpack_item, zone_offset
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import PolicyError
 from riskengine.event import ACTIONS, NETWORK_TYPES, parse_event
@@ -154,7 +154,7 @@ def test_how_exact_a_position_claims_to_be(accuracy: float | None, expected: flo
 
 def test_a_kept_item_points_to_no_other_batch() -> None:
     rows, _ = rows_of({"groups": ["staff"], "rtt": {"ms": 1, "edge": "fra"}, "resource": "wiki"})
-    kept = unpack_item(pack_item(rows))
+    kept = unpack_item(pack_items(rows)[0])
 
     assert [int(kept[name][0]) for name in ("groups", "edge", "resource", "source")] == [-1, -1, -1, -1]
     assert kept["rtt"][0] == 1.0

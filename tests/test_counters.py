@@ -68,7 +68,7 @@ def _users(marks: list[Mark]) -> np.ndarray:
 @given(MARKS, st.integers(1, 6), st.data())
 def test_an_item_sees_who_came_earlier_on_earlier_days(marks: list[Mark], window: int, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(marks)))
-    seen = days.see(_cells(marks[cut:]), _users(marks[cut:]), _cells(marks[:cut]).merged(), window)
+    seen = days.see(_cells(marks[cut:]), _users(marks[cut:]), _cells(marks[:cut]), window)
 
     for index in range(cut, len(marks)):
         key, day, _, user = marks[index]
@@ -88,16 +88,26 @@ def _estimate(users: set[int]) -> int:
 
 
 @given(MARKS, st.data())
-def test_cells_merge_in_any_order_and_grouping(marks: list[Mark], data: st.DataObject) -> None:
-    shuffled = data.draw(st.permutations(marks))
+def test_what_marks_change_does_not_depend_on_their_order(marks: list[Mark], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(marks)))
-    whole, parts = _cells(marks).merged(), _cells(shuffled[:cut]).merged(_cells(shuffled[cut:]))
+    prior, later = _cells(marks[:cut]), marks[cut:]
+    found, shuffled = (days.changed(_cells(some), prior) for some in (later, data.draw(st.permutations(later))))
 
-    assert whole.key.tolist() == parts.key.tolist()
-    assert whole.day.tolist() == parts.day.tolist()
-    assert whole.bits.tolist() == parts.bits.tolist()
-    assert len(whole.beyond(parts).key) == 0
-    assert len(whole.beyond(_cells([])).key) == len(whole.key)
+    assert sorted(_rows(found)) == sorted(_rows(shuffled))
+    assert len({row[:2] for row in _rows(found)}) == len(found.key)
+
+
+@given(MARKS)
+def test_what_is_stored_already_is_no_change(marks: list[Mark]) -> None:
+    added = {(key, day, bitmap) for key, day, bitmap, user in marks if key and user}
+    found = days.changed(_cells(marks), _cells([]))
+
+    assert {row[:2] for row in _rows(found)} == {mark[:2] for mark in added}
+    assert len(days.changed(_cells(marks), found).key) == 0
+
+
+def _rows(cells: days.Cells) -> list[tuple[int, ...]]:
+    return list(zip(cells.key.tolist(), cells.day.tolist(), *cells.bits.T.tolist(), strict=True))
 
 
 @given(
@@ -131,7 +141,7 @@ def test_the_estimate_of_users_errs_as_little_as_it_says(users: int, within: flo
         prior = days.Cells(
             np.ones(users, np.uint64), np.full(users, -1), np.repeat(bit_of(keys)[:, None], 3, axis=1)
         )
-        errors.append(days.see(_cells(marks), _users(marks), prior.merged(), 5).users[0, REGULARS] / users - 1)
+        errors.append(days.see(_cells(marks), _users(marks), prior, 5).users[0, REGULARS] / users - 1)
 
     assert np.sqrt(np.mean(np.square(errors))) < within
 
@@ -148,7 +158,7 @@ def test_more_items_than_are_looked_at_in_one_go() -> None:
     came = [(1, 0, CAME, 5), (1, 1, CAME, 5), (1, 1, CAME, 6), (1, 1, CAME, 7)]
     prior = _cells([*came, (1, 1, REGULARS, 5), (1, 1, REGULARS, 6)])
     marks = days.Cells(key, np.full(count, 2), np.zeros((count, 3), np.uint64))
-    seen = days.see(marks, bit_of(user), prior.merged(), 28)
+    seen = days.see(marks, bit_of(user), prior, 28)
 
     assert set(seen.users[:, REGULARS].tolist()) == {2}
     assert set(seen.days[:, REGULARS].tolist()) == {3}

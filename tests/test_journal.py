@@ -332,6 +332,26 @@ def test_with_a_wrong_key_nothing_is_removed(tmp_path: Path) -> None:
     assert drained(Journal(tmp_path, SEAL)) == [b"one"]
 
 
+def test_a_newborn_file_that_another_process_took_and_removed_takes_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, other = Journal(tmp_path, SEAL), Journal(tmp_path, SEAL)
+    lock, taken = journal_module._locked, list[int]()
+
+    def locked(descriptor: int) -> bool:
+        if not taken:
+            taken.append(descriptor)
+            drained(other)  # between birth and lock: it finds an orphan without a record, and removes it
+        return lock(descriptor)
+
+    monkeypatch.setattr(journal_module, "_locked", locked)
+    journal.append([b"kept"])
+    monkeypatch.undo()
+    abandon(journal)
+
+    assert drained(Journal(tmp_path, SEAL)) == [b"kept"]
+
+
 def test_a_folder_that_cannot_be_made_is_the_journal_being_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 

@@ -65,6 +65,9 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
         ("RISKENGINE_PORT", "eighty", "RISKENGINE_PORT is wrong: "),
         ("RISKENGINE_PORT", "0", "RISKENGINE_PORT is wrong: "),
         ("RISKENGINE_PORT", "65536", "RISKENGINE_PORT is wrong: "),
+        ("RISKENGINE_WORKERS", "0", "RISKENGINE_WORKERS is wrong: "),
+        ("RISKENGINE_RETENTION_DAYS", "0", 'RISKENGINE_RETENTION_DAYS is wrong: it must be a number of days'),
+        ("RISKENGINE_RETENTION_DAYS", "never", "RISKENGINE_RETENTION_DAYS is wrong: it must be a number of days, or"),
         ("RISKENGINE_HOST", "example.test", "RISKENGINE_HOST is wrong: it must be localhost or an IP address."),
         ("RISKENGINE_LOG_FORMAT", "xml", "RISKENGINE_LOG_FORMAT is wrong: "),
         ("RISKENGINE_DATABASE_URL", "mysql://u:secret@db/x", "RISKENGINE_DATABASE_URL is wrong: it must begin with"),
@@ -136,3 +139,22 @@ def test_data_files_are_found_from_a_checkout() -> None:
 
 def test_every_setting_is_one_word_in_lower_case() -> None:
     assert all(name == name.lower() for name in Settings.model_fields)
+
+
+def test_keeping_everything_must_be_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().retention_days == 400
+    monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "")
+    assert load().retention_days == 400
+    monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "90")
+    assert load().retention_days == 90
+    monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "for ever")
+    assert load().retention_days is None
+
+
+def test_settings_travel_to_another_process_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "for ever")
+    settings = load(port=1003, database_url="postgresql://u:secret@db/x", home=tmp_path)
+    monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "90")
+    monkeypatch.setenv("RISKENGINE_PORT", "1004")
+
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings

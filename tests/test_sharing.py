@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from riskengine.batch import Names
 from riskengine.engine.admit import entry
 from riskengine.engine.arrival import Arrival
+from riskengine.engine.board import Board
 from riskengine.engine.rows import event_rows
 from riskengine.engine.sharing import KINDS, count_days, day_spans, shown
 from riskengine.engine.tokens import Tokeniser
@@ -56,7 +57,7 @@ def run(
             continue
         show = shown(batch, entries, tokeniser.seal)
         with store.transaction() as tx:
-            changed.append(count_days(batch, show, tx.load_days(day_spans(show, sharing.days)), sharing))
+            changed.append(count_days(batch, show, Board().load(tx, day_spans(show, sharing.days)), sharing))
             tx.save_days(changed[-1])
         rows.append(batch)
     return np.concatenate(rows), changed

@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from random import Random
 from time import perf_counter
 from typing import Any
 
@@ -11,17 +12,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riskengine.api.problems import log_defect, problem_of, respond
-from riskengine.metrics import REQUEST_SECONDS, REQUESTS
+from riskengine.metrics import Bins, answered
 
 REQUEST_ID = b"x-request-id"
 _USABLE_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 # What every answer carries unless its handler said otherwise. Answers are about persons: no cache may keep them.
-_HEADERS = (
+_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
-)
+]
+_NAMES = frozenset(name for name, _ in _HEADERS)
+# An id proves nothing, so it need not be a secret: this asks the kernel once, not for each request.
+_bits = Random(secrets.randbits(256)).getrandbits  # noqa: S311
+GONE = 499  # nginx's number for a client that went away
 
 
 class Envelope:
@@ -31,29 +36,31 @@ class Envelope:
         self._app = app
         # A raw path as a label would make one series for each event id.
         self._templates = {route.endpoint: route.path for route in routes}
+        self._bins: dict[tuple[Any, int], Bins] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything that is not HTTP passes untouched."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
         begun = perf_counter()
+        request_id = request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
-        async def answer(message: Message) -> None:
+        def answer(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _dressed(message.get("headers", ()), request_id)
+                message["headers"] = dressed(message.get("headers", ()), request_id)
                 self._count(scope, status, perf_counter() - begun)
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, answer)
         except ClientDisconnect:
-            self._count(scope, 499, perf_counter() - begun)  # nginx's number for a client that went away
+            if not status:
+                self._count(scope, GONE, perf_counter() - begun)
         except Exception as error:
             log_defect(error, request_id)
             if status:
@@ -62,20 +69,30 @@ class Envelope:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         endpoint: Any = scope.get("endpoint")
-        template = self._templates.get(endpoint, "none")
-        REQUESTS.labels(template, str(status)).inc()
-        REQUEST_SECONDS.labels(template).observe(seconds)
+        bins = self._bins.get((endpoint, status))
+        if bins is None:
+            bins = self._bins[endpoint, status] = answered(self._templates.get(endpoint, "none"), status)
+        bins.observe(seconds)
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def request_id_of(scope: Scope) -> str:
+    """Return the caller's id for a request if it can be used, else a new one."""
+    return _given_id(scope["headers"]) or f"{_bits(96):024x}"
+
+
+def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
         if name == REQUEST_ID and _USABLE_ID.fullmatch(value):
-            given: str = value.decode()
-            return given
-    return secrets.token_hex(12)
+            return value.decode()
+    return None
 
 
-def _dressed(given: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    names = {name for name, _ in given}
-    added = [header for header in _HEADERS if header[0] not in names]
+def dressed(given: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers with those that every answer carries."""
+    added = _HEADERS
+    for name, _ in given:
+        if name in _NAMES:
+            names = {name for name, _ in given}
+            added = [header for header in _HEADERS if header[0] not in names]
+            break
     return [*given, *added, (REQUEST_ID, request_id.encode())]

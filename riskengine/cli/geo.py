@@ -10,12 +10,15 @@ from riskengine.cli.shell import Shell, table
 from riskengine.errors import DataError
 from riskengine.locate.fetch import fetch as fetch_data
 from riskengine.locate.fetch import rollback as go_back
+from riskengine.locate.held import ACCEPTED, note_of
+from riskengine.locate.held import write as write_note
 from riskengine.locate.manifest import Manifest
 from riskengine.locate.status import Status
 from riskengine.locate.status import status as state_of
+from riskengine.settings import Settings
 
 
-@click.group(short_help="Geolocation data: fetch, status, lookup, rollback.")
+@click.group(short_help="Geolocation data: fetch, status, lookup, accept, rollback.")
 def geo() -> None:
     """Where addresses are: the fetched default, or files of your own by RISKENGINE_GEOIP_CITY, _ASN, _ANONYMOUS."""
 
@@ -67,7 +70,27 @@ def lookup(shell: Shell, address: str) -> None:
 @click.pass_obj
 def rollback(shell: Shell) -> None:
     """Go back to the set of data before the present one; servers take it up within 30 seconds."""
-    click.echo(_described(go_back(shell.settings().home)))
+    found = go_back(shell.settings().home)
+    _accept(shell.settings())
+    click.echo(_described(found))
+
+
+@geo.command(epilog="Example: riskengine geo accept")
+@click.pass_obj
+def accept(shell: Shell) -> None:
+    """Say that the files as they are now are meant, however much they move; servers take them up within 30 seconds.
+
+    Servers over other homes have to be told too. A server that is started takes up what there is.
+    """
+    names = _accept(shell.settings())
+    click.echo("\n".join(["Accepted as they are now:", *names] if names else ["There are no files to accept."]))
+
+
+def _accept(settings: Settings) -> list[str]:
+    """Note that the present files are meant; return their paths."""
+    paths = [file.path for file in open_locator(settings).files()]
+    write_note(settings.home, ACCEPTED, note_of(paths, "accepted"))
+    return [str(path) for path in paths]
 
 
 def _described(found: Manifest) -> str:

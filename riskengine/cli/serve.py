@@ -1,10 +1,10 @@
-"""`riskengine serve`: one process, one address, until it is told to stop."""
+"""`riskengine serve`: one address, until it is told to stop."""
 
 import asyncio
+import resource
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -12,12 +12,16 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from riskengine.api.doorman import doorman
 from riskengine.app import build, start_logging
+from riskengine.cli.address import held
 from riskengine.cli.shell import Shell
+from riskengine.cli.workers import supervise
 from riskengine.errors import SettingsError
 from riskengine.settings import Settings
 
 GRACE_SECONDS = 20
+MOST_FILES = 65_536  # where the system sets no limit
 _log = structlog.get_logger("riskengine.serve")
 
 
@@ -57,46 +61,54 @@ class Server(uvicorn.Server):
 
 @click.command(
     short_help="Serve the HTTP interface.",
-    epilog="Examples: riskengine serve --port 9000; RISKENGINE_DATABASE_URL=postgresql://… riskengine serve",
+    epilog="Examples: riskengine serve --port 9000; RISKENGINE_DATABASE_URL=postgresql://db/risk riskengine serve",
 )
 @click.option("--host", metavar="IP", help="Address to bind.  [RISKENGINE_HOST, default 127.0.0.1]")
 @click.option("--port", type=int, help="Port to bind.  [RISKENGINE_PORT, default 8000]")
+@click.option("--workers", type=int, help="Server processes.  [RISKENGINE_WORKERS, default 1]")
 @click.pass_obj
-def serve(shell: Shell, host: str | None, port: int | None) -> None:
+def serve(shell: Shell, host: str | None, port: int | None, workers: int | None) -> int:
     """Serve the HTTP interface until SIGTERM or Ctrl-C; what waits is answered first, then exit 0.
 
     The embedded database is created and migrated; a PostgreSQL one needs `riskengine db upgrade` before.
     """
-    settings = shell.settings(host=host, port=port)
+    settings = shell.settings(host=host, port=port, workers=workers)
     start_logging(settings.log_format)
-    with bound(settings) as listener:
-        run(build(settings), settings, listener)
+    _allow_connections()
+    with held(settings) as listener:
+        return launch(build(settings), settings, listener)
 
 
-@contextmanager
-def bound(settings: Settings) -> Iterator[socket.socket]:
-    """Hold the address of the settings, so that a taken one is found out before anything is made or printed."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except OSError as error:
-            raise SettingsError(
-                f"RISKENGINE_HOST {settings.host} with RISKENGINE_PORT {settings.port} cannot be bound: "
-                f"{error.strerror}."
-            ) from error
-        yield listener
+def launch(
+    app: FastAPI, settings: Settings, listener: socket.socket, announce: Callable[[], None] | None = None
+) -> int:
+    """Serve `app` in this process, or in several after what they share was made with it here; return the exit code.
+
+    `announce` is called when whoever serves is ready.
+    """
+    config = configured(app, settings)
+    if settings.workers == 1:
+        run(app, config, settings, listener, announce)
+        return 0
+    app.state.parts.close()
+    listener.close()
+    return supervise(settings, announce)
 
 
-def run(app: FastAPI, settings: Settings, listener: socket.socket, announce: Callable[[], None] | None = None) -> None:
-    """Serve `app` on `listener` until a signal; call `announce` when it is ready; return after a clean stop."""
+def _allow_connections() -> None:
+    """Raise the limit of open files as far as the system lets us: each connection is one, and 1,024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_FILES if hard == resource.RLIM_INFINITY else hard, hard))
+
+
+def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how `app` is served; SettingsError for TLS files that cannot be used."""
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=doorman(app.state.parts.live.full),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -112,4 +124,15 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, announce: Cal
         config.load()
     except (ssl.SSLError, OSError) as error:
         raise SettingsError("RISKENGINE_TLS_CERT or RISKENGINE_TLS_KEY cannot be used.") from error
+    return config
+
+
+def run(
+    app: FastAPI,
+    config: uvicorn.Config,
+    settings: Settings,
+    listener: socket.socket,
+    announce: Callable[[], None] | None = None,
+) -> None:
+    """Serve `app` on `listener` until a signal; call `announce` when it is ready; return after a clean stop."""
     Server(config, app, settings.drain_seconds, announce).run([listener])

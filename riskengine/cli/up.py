@@ -12,7 +12,8 @@ import structlog
 from riskengine.access import DEFAULT_REALM
 from riskengine.app import Parts, build, clock, make_home, start_logging
 from riskengine.check import format_time
-from riskengine.cli.serve import bound, run
+from riskengine.cli.address import held
+from riskengine.cli.serve import launch
 from riskengine.cli.shell import Shell
 from riskengine.errors import DataError
 from riskengine.event import DAY_MS
@@ -45,13 +46,13 @@ _log = structlog.get_logger("riskengine.up")
 @click.option("--host", metavar="IP", help="Address to bind.  [RISKENGINE_HOST, default 127.0.0.1]")
 @click.option("--port", type=int, help="Port to bind.  [RISKENGINE_PORT, default 8000]")
 @click.pass_obj
-def up(shell: Shell, host: str | None, port: int | None) -> None:
+def up(shell: Shell, host: str | None, port: int | None) -> int:
     """Serve, after making whatever is not there yet: city data, database, sealing key, a first access key."""
     on_terminal = sys.stderr.isatty()
     settings = shell.settings(host=host, port=port)
     # For a person at a terminal, unless somebody chose.
     start_logging("text" if on_terminal and "log_format" not in settings.model_fields_set else settings.log_format)
-    with bound(settings) as listener:
+    with held(settings) as listener:
         make_home(settings)
         obtain_places(settings, clock())
         app = build(settings)
@@ -59,7 +60,7 @@ def up(shell: Shell, host: str | None, port: int | None) -> None:
         if parts.locator.source(clock()).level == "country":
             click.echo(_BANNER, err=True)
         greeting = None if parts.access.all() else make_first_key(parts, settings)
-        run(app, settings, listener, None if greeting is None else partial(click.echo, greeting))
+        return launch(app, settings, listener, None if greeting is None else partial(click.echo, greeting))
 
 
 def obtain_places(settings: Settings, now: int) -> None:

@@ -9,60 +9,30 @@ the standard error is 6 to 10 % for 2 to 40 users, 13 % for 100 and 20 % for 200
 15 % of cases and are counted as one. A full bitmap says MOST, which stands for that many or more.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from riskengine.counters.window import begins, positions, runs
+from riskengine.compiled import compiled
+from riskengine.counters.window import Chains, cell_of, chains, latest_before, numbered
 
 REGULARS, CAME, TRIED = range(3)  # the bitmaps: known users who came, all who came, those who were tried in vain
 NEVER = 1 << 24  # later than any day
 BITS = 64
 _USERS = np.round(-BITS * np.log(np.maximum(BITS - np.arange(BITS + 1), 0.5) / BITS)).astype(np.int64)
 MOST = int(_USERS[BITS])
-_AT_ONCE = 65_536  # items looked at in one go: each is spread over all days of its window
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(NamedTuple):
     """Bitmaps by (key, day): `key` uint64, `day` int64 since 1970, `bits` uint64 (n, 3)."""
 
     key: np.ndarray
     day: np.ndarray
     bits: np.ndarray
 
-    def of(self, key: np.ndarray) -> "Cells":
-        """Return the cells of these keys."""
-        mine = np.isin(self.key, key)
-        return Cells(self.key[mine], self.day[mine], self.bits[mine])
 
-    def merged(self, *others: "Cells") -> "Cells":
-        """Return these cells and others as one a key and day, in that order; those of no key or no bit are left out."""
-        every = (self, *others)
-        key, day = np.concatenate([c.key for c in every]), np.concatenate([c.day for c in every])
-        bits = np.concatenate([c.bits for c in every])
-        some = (key > 0) & (bits != 0).any(axis=1)
-        order = np.lexsort((day, key))
-        order = order[some[order]]
-        key, day = key[order], day[order]
-        if not len(order):
-            return Cells(key, day, bits[order])
-        begin = np.flatnonzero(begins(key, day))
-        return Cells(key[begin], day[begin], np.bitwise_or.reduceat(bits[order], begin, axis=0))
-
-
-    def beyond(self, other: "Cells") -> "Cells":
-        """Return the cells that have a bit which `other` has not; both are merged."""
-        if not len(self.key) or not len(other.key):
-            return self
-        order, at, after = positions(other.key, other.day, self.key, self.day + 1, 1)
-        had = other.bits[order[np.minimum(at, len(order) - 1)]]
-        new = (self.bits & ~np.where((after > at)[:, None], had, np.uint64(0))).any(axis=1)
-        return Cells(self.key[new], self.day[new], self.bits[new])
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What each item sees, int64 (n, 3) each, a column a bitmap: distinct `users`, and their `days` added up. Those of
     the regulars are all the days on which they came, also before they were known."""
 
@@ -79,58 +49,101 @@ def bit_of(user: np.ndarray) -> np.ndarray:
     return np.where(user > 0, np.uint64(1) << (user & np.uint64(BITS - 1)), np.uint64(0))
 
 
-def first_days(user: np.ndarray, day: np.ndarray, came: np.ndarray, prior: Cells) -> np.ndarray:
+@compiled
+def first_days(user: np.ndarray, day: np.ndarray, came: np.ndarray, prior: "Cells") -> np.ndarray:
     """Return the first day on which each item's user came earlier in the sequence; NEVER where they did not.
 
     `prior` holds a cell of a user's own key for each day they were seen; cells of other keys do not matter.
     """
-    keys = np.concatenate([prior.key, user])
-    days = np.concatenate([prior.day, np.where(came, day, NEVER)])
-    order = np.argsort(keys, kind="stable")
-    begin = begins(keys[order])
-    before = np.where(begin, NEVER, np.roll(days[order], 1))
-    # Each key's days lie below those of the key before, so that a running minimum starts anew with each.
-    below = np.cumsum(begin) * 2 * NEVER
-    found = np.empty(len(keys), np.int64)
-    found[order] = np.minimum.accumulate(before - below) + below
-    return found[len(prior.key) :]
+    numbers, count = numbered(np.concatenate((prior.key, user)))
+    since = np.full(count, NEVER, np.int64)
+    for at in range(len(prior.key)):
+        since[numbers[at]] = min(since[numbers[at]], prior.day[at])
+    found = np.empty(len(user), np.int64)
+    for at in range(len(user)):
+        of = numbers[len(prior.key) + at]
+        found[at] = since[of]
+        if came[at]:
+            since[of] = min(since[of], day[at])
+    return found
 
 
+@compiled
 def see(marks: Cells, own: np.ndarray, prior: Cells, window: int) -> Seen:
-    """Return what each item sees on the `window` days before its own: `prior` (merged), and earlier items of the batch.
+    """Return what each item sees on the `window` days before its own: `prior`, and earlier items of the batch.
 
     `marks` are the items: where (key 0: nowhere, sees nothing), when, and what each adds there; `own` the bit of each
     item's user, which is taken out of what they see: nobody is their own colleague. Another user of the same bit is
     taken out with them, so that an estimate errs towards fewer.
     """
     seen = Seen(np.zeros((len(own), 3), np.int64), np.zeros((len(own), 3), np.int64))
-    if not len(own):
-        return seen
-    one_day = marks.day.min() == marks.day.max()
-    known, first = prior, True
-    for run in (np.arange(len(own)),) if one_day else runs(marks.key, marks.day):
-        if not one_day:  # on one day nobody sees anybody else
-            added = Cells(marks.key[run], marks.day[run], marks.bits[run])
-            known, first = (known if first else known.of(added.key)).merged(added), False
-        for start in range(0, len(run), _AT_ONCE):
-            _look(seen, run[start : start + _AT_ONCE], marks, own, known, window)
-    for column in (seen.users, seen.days):
-        column[marks.key == 0] = 0
+    numbers, count = numbered(np.concatenate((prior.key, marks.key)))
+    held = chains(count, len(numbers))
+    bits = np.zeros((len(numbers), 3), np.uint64)
+    for at in range(len(prior.key)):
+        _add(held, bits, numbers[at], prior.day[at], prior.bits[at])
+    for at in range(len(own)):
+        if marks.key[at] > 0:
+            of = numbers[len(prior.key) + at]
+            _look(held, bits, of, marks.day[at], own[at], window, seen.users[at], seen.days[at])
+            _add(held, bits, of, marks.day[at], marks.bits[at])
     return seen
 
 
-def _look(seen: Seen, index: np.ndarray, marks: Cells, own: np.ndarray, known: Cells, window: int) -> None:
-    """Fill in, in place, what the items of `index` see of `known`, which is merged."""
-    order, first, last = positions(known.key, known.day, marks.key[index], marks.day[index], window)
-    length = last - first
-    some = length > 0
-    if not some.any():
-        return
-    start = np.cumsum(length) - length
-    cell = np.arange(length.sum()) + np.repeat(first - start, length)
-    bits = known.bits[order[cell]] & ~np.repeat(own[index], length)[:, None]
-    index, start, length = index[some], start[some], length[some]
-    users = np.bitwise_or.reduceat(bits, start, axis=0)
-    bits[:, REGULARS] = bits[:, CAME] & np.repeat(users[:, REGULARS], length)
-    seen.users[index] = _USERS[np.bitwise_count(users)]
-    seen.days[index] = np.add.reduceat(_USERS[np.bitwise_count(bits)], start, axis=0)
+@compiled
+def _add(held: Chains, bits: np.ndarray, key: int, day: int, more: np.ndarray) -> None:
+    cell = cell_of(held, key, day)
+    for one in range(3):
+        bits[cell, one] |= more[one]
+
+
+@compiled
+def _look(
+    held: Chains, bits: np.ndarray, key: int, day: int, own: int, window: int, users: np.ndarray, days: np.ndarray
+) -> None:
+    """Fill in what an item sees. Regulars count on all the days on which they came, also before they were known."""
+    begin = latest_before(held, key, day)
+    who = np.zeros(3, np.uint64)
+    cell = begin
+    while cell >= 0 and held.time[cell] >= day - window:
+        for one in range(3):
+            who[one] |= bits[cell, one] & ~own
+        cell = held.after[cell]
+    for one in range(3):
+        users[one] = _USERS[bits_in(who[one])]
+    cell = begin
+    while cell >= 0 and held.time[cell] >= day - window:
+        came = bits[cell, CAME] & ~own
+        days[REGULARS] += _USERS[bits_in(came & who[REGULARS])]
+        days[CAME] += _USERS[bits_in(came)]
+        days[TRIED] += _USERS[bits_in(bits[cell, TRIED] & ~own)]
+        cell = held.after[cell]
+
+
+@compiled
+def bits_in(value: np.uint64) -> int:
+    """Return how many bits of a number of 64 bits (uint64) are set."""
+    count = 0
+    while value != _ZERO:
+        value &= value - _ONE
+        count += 1
+    return count
+
+
+@compiled
+def changed(marks: Cells, prior: Cells) -> Cells:
+    """Return the cells, one a key and day, with bits that marks add and `prior` has not; key 0 is left out."""
+    numbers, count = numbered(np.concatenate((prior.key, marks.key)))
+    held, had = chains(count, len(numbers)), len(prior.key)
+    bits, key = np.zeros((len(numbers), 3), np.uint64), np.zeros(len(numbers), np.uint64)
+    new = np.zeros(len(numbers), np.bool_)
+    for at in range(had):
+        _add(held, bits, numbers[at], prior.day[at], prior.bits[at])
+    for at in range(len(marks.key)):
+        if marks.key[at] > 0:
+            cell = cell_of(held, numbers[had + at], marks.day[at])
+            key[cell] = marks.key[at]
+            for one in range(3):
+                new[cell] |= (marks.bits[at, one] & ~bits[cell, one]) != _ZERO
+                bits[cell, one] |= marks.bits[at, one]
+    return Cells(key[new], held.time[: len(new)][new], bits[new])

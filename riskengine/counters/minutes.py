@@ -4,17 +4,17 @@ An item sees what came earlier in the sequence in earlier full minutes of event 
 are the same however the sequence is split: what a minute still adds to itself is nobody's to see.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from riskengine.counters.window import positions, runs
+from riskengine.compiled import compiled
+from riskengine.counters.window import Chains, cell_of, chains, latest_before, numbered, put
 
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(NamedTuple):
     """Counts by (key, minute), and how often which user was tried in vain in each, as columns of equal length each."""
 
     key: np.ndarray  # uint64
@@ -32,17 +32,8 @@ class Cells:
         key, number, user = np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.uint32)
         return Cells(key, number, number, number, key, number, user, number)
 
-    def of(self, key: np.ndarray) -> "Cells":
-        """Return the cells of these keys."""
-        mine, users = np.isin(self.key, key), np.isin(self.user_key, key)
-        return Cells(
-            *(column[mine] for column in (self.key, self.minute, self.attempts, self.failures)),
-            *(column[users] for column in (self.user_key, self.user_minute, self.user, self.user_failures)),
-        )
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What each item of a batch sees of its source: three columns of int64; `users` were tried in vain."""
 
     attempts: np.ndarray
@@ -50,33 +41,78 @@ class Seen:
     users: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """How far back an item sees, in minutes, and how many failures of one user count there at most."""
 
     window: int
     most: int
 
 
+@compiled
 def see(key: np.ndarray, minute: np.ndarray, failed: np.ndarray, user: np.ndarray, prior: Cells, span: Span) -> Seen:
     """Return what each item sees in the minutes before its own: `prior`, and earlier items of the batch.
 
     `key` is the source's (0: none, sees nothing), `minute` since 1970, `user` a key (0: nobody; such failures all
     count, and none as a user). What one user fails beyond `span.most` counts neither as failure nor as attempt.
     """
-    seen = Seen(*(np.zeros(len(key), np.int64) for _ in range(3)))
-    if not len(key) or (not len(prior.key) and minute.min() == minute.max()):
-        return seen  # nobody came in an earlier minute
-    known, first = prior, True
-    for run in runs(key, minute):
-        known = add(known if first else known.of(key[run]), key[run], minute[run], failed[run], user[run])
-        first = False
-        attempts, failures = _in_window(known, key[run], minute[run], span.window)
-        users, beyond = _users_in_window(known, key[run], minute[run], span)
-        seen.attempts[run], seen.failures[run], seen.users[run] = attempts - beyond, failures - beyond, users
-    for column in (seen.attempts, seen.failures, seen.users):
-        column[key == 0] = 0
+    seen = Seen(np.zeros(len(key), np.int64), np.zeros(len(key), np.int64), np.zeros(len(key), np.int64))
+    had, tried = len(prior.key), len(prior.user_key)
+    numbers, count = numbered(np.concatenate((prior.key, prior.user_key, key)))
+    users, distinct = numbered(np.concatenate((prior.user, user)).astype(np.uint64))
+    held, counts = chains(count, had + len(key)), np.zeros((had + len(key), 2), np.int64)
+    # Failures by minute, one cell each; `of` says whose and how often.
+    failures, of = chains(count, tried + len(key)), np.zeros((tried + len(key), 2), np.int64)
+    totals = np.zeros(distinct, np.int64)
+    for at in range(had):
+        cell = cell_of(held, numbers[at], prior.minute[at])
+        counts[cell, 0] += prior.attempts[at]
+        counts[cell, 1] += prior.failures[at]
+    for at in range(tried):
+        of[put(failures, numbers[had + at], prior.user_minute[at])] = users[at], prior.user_failures[at]
+    for at in range(len(key)):
+        if key[at] == 0:
+            continue
+        source = numbers[had + tried + at]
+        _look(held, counts, source, minute[at], span, at, seen)
+        if seen.failures[at] > 0:
+            _look_whom(failures, of, source, minute[at], span, totals, at, seen)
+        cell = cell_of(held, source, minute[at])
+        counts[cell, 0] += 1
+        counts[cell, 1] += failed[at]
+        if failed[at] and user[at] > 0:
+            of[put(failures, source, minute[at])] = users[tried + at], 1
     return seen
+
+
+@compiled
+def _look(held: Chains, counts: np.ndarray, source: int, minute: int, span: Span, at: int, seen: Seen) -> None:
+    """Fill in attempts and failures in the full minutes before."""
+    cell = latest_before(held, source, minute)
+    while cell >= 0 and held.time[cell] >= minute - span.window:
+        seen.attempts[at] += counts[cell, 0]
+        seen.failures[at] += counts[cell, 1]
+        cell = held.after[cell]
+
+
+@compiled
+def _look_whom(
+    failures: Chains, of: np.ndarray, source: int, minute: int, span: Span, totals: np.ndarray, at: int, seen: Seen
+) -> None:
+    """Fill in the users tried in vain, and take back what one of them failed beyond `most`; `totals`, of each user, is
+    0 before and after."""
+    begin = latest_before(failures, source, minute)
+    cell = begin
+    while cell >= 0 and failures.time[cell] >= minute - span.window:
+        seen.users[at] += totals[of[cell, 0]] == 0
+        totals[of[cell, 0]] += of[cell, 1]
+        cell = failures.after[cell]
+    cell = begin
+    while cell >= 0 and failures.time[cell] >= minute - span.window:
+        beyond = max(totals[of[cell, 0]] - span.most, 0)
+        seen.attempts[at] -= beyond
+        seen.failures[at] -= beyond
+        totals[of[cell, 0]] = 0
+        cell = failures.after[cell]
 
 
 def add(cells: Cells, key: np.ndarray, minute: np.ndarray, failed: np.ndarray, user: np.ndarray) -> Cells:
@@ -93,31 +129,3 @@ def add(cells: Cells, key: np.ndarray, minute: np.ndarray, failed: np.ndarray, u
         np.concatenate([cells.user, user[in_vain]]),
         np.concatenate([cells.user_failures, np.ones(in_vain.sum(), np.int64)]),
     )
-
-
-def _in_window(cells: Cells, key: np.ndarray, minute: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return attempts and failures in the `window` full minutes before each (key, minute)."""
-    order, first, own = positions(cells.key, cells.minute, key, minute, window)
-    attempts = np.r_[0, np.cumsum(cells.attempts[order])]
-    failures = np.r_[0, np.cumsum(cells.failures[order])]
-    return attempts[own] - attempts[first], failures[own] - failures[first]
-
-
-def _users_in_window(cells: Cells, key: np.ndarray, minute: np.ndarray, span: Span) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many users were tried in vain in the window before each (key, minute), and how often beyond `most`.
-
-    A failure in minute m raises its user's level from m+1 to m+window. What each step of a level adds to either sum
-    is added up along its source: nothing is left of a source at its end, so that the next one begins at 0.
-    """
-    if not len(cells.user):
-        return np.zeros(len(key), np.int64), np.zeros(len(key), np.int64)
-    source, user = np.tile(cells.user_key, 2), np.tile(cells.user, 2)
-    at = np.concatenate([cells.user_minute + 1, cells.user_minute + span.window + 1])
-    step = np.concatenate([cells.user_failures, -cells.user_failures])
-    order = np.lexsort((at, user, source))
-    level = np.cumsum(step[order])  # each user's steps at a source add up to 0
-    before = level - step[order]
-    users = (level > 0).astype(np.int64) - (before > 0)
-    beyond = np.maximum(level - span.most, 0) - np.maximum(before - span.most, 0)
-    by_place, _, upto = positions(source[order], at[order], key, minute + 1, 0)
-    return np.r_[0, np.cumsum(users[by_place])][upto], np.r_[0, np.cumsum(beyond[by_place])][upto]

@@ -1,53 +1,86 @@
-"""Where the items of a batch and what was counted stand in time, by key."""
+"""What was counted, by key and time: the cells of each key as a chain, latest first, in arrays."""
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from riskengine.compiled import compiled
 
-def runs(key: np.ndarray, at: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield index arrays, in order, that split a batch wherever the time of a key falls behind an earlier one's.
+_NONE = -1
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth): neighbouring keys land apart
+_HALF = np.uint64(32)
 
-    Within a run no key's time goes back, so that an earlier time is always an earlier item. The keys of a run are
-    among those of the run before.
+
+@compiled
+def numbered(keys: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a number for each key (uint64), equal for equal keys and counted up from 0; and how many there are.
+
+    >>> numbered(np.array([7, 3, 7], np.uint64))[0].tolist()
+    [0, 1, 0]
     """
-    if not len(key):
-        return
-    order = np.argsort(key, kind="stable")
-    begin, ordered = begins(key[order]), at[order]
-    falls = np.zeros(len(key), bool)
-    falls[1:] = (ordered[1:] < ordered[:-1]) & ~begin[1:]
-    if not falls.any():
-        yield np.arange(len(key))
-        return
-    falls_so_far = np.cumsum(falls)
-    base = np.maximum.accumulate(np.where(begin, falls_so_far, 0))
-    run = np.empty(len(key), np.int64)
-    run[order] = falls_so_far - base
-    by_run = np.argsort(run, kind="stable")
-    yield from np.split(by_run, np.flatnonzero(np.diff(run[by_run])) + 1)
+    size = 4
+    while size < 2 * len(keys):
+        size *= 2
+    first, numbers, count = np.full(size, _NONE, np.int64), np.empty(len(keys), np.int64), 0
+    for at in range(len(keys)):
+        place = np.int64((keys[at] * _SPREAD) >> _HALF) & (size - 1)
+        while first[place] != _NONE and keys[first[place]] != keys[at]:
+            place = (place + 1) & (size - 1)
+        if first[place] == _NONE:
+            first[place] = at
+            numbers[at] = count
+            count += 1
+        else:
+            numbers[at] = numbers[first[place]]
+    return numbers, count
 
 
-def begins(*columns: np.ndarray) -> np.ndarray:
-    """Return which rows of ordered columns differ from the row before; the first row does.
+class Chains(NamedTuple):
+    """The cells of keys that are numbered: `head` of each key is its latest cell, `after` the next earlier one, -1
+    none; `time` is a cell's minute or day. `used` (an array of one) counts the cells there are."""
 
-    >>> begins(np.array([3, 3, 4, 4]), np.array([1, 1, 1, 2])).tolist()
-    [True, False, True, True]
-    """
-    found = np.ones(len(columns[0]), bool)
-    found[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return found
+    head: np.ndarray
+    after: np.ndarray
+    time: np.ndarray
+    used: np.ndarray
 
 
-def positions(
-    key: np.ndarray, at: np.ndarray, wanted_key: np.ndarray, wanted_at: np.ndarray, window: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the order of (key, at), and for each one wanted where in it the `window` before begins and ends."""
-    _, code = np.unique(np.concatenate([key, wanted_key]), return_inverse=True)
-    lowest = min(at.min(initial=0), wanted_at.min(initial=0)) - window - 1
-    span = int(max(at.max(initial=0), wanted_at.max(initial=0)) - lowest + 2)
-    place = code[: len(key)] * span + (at - lowest)
-    wanted = code[len(key) :] * span + (wanted_at - lowest)
-    order = np.argsort(place, kind="stable")
-    place = place[order]
-    return order, np.searchsorted(place, wanted - window), np.searchsorted(place, wanted)
+@compiled
+def chains(keys: int, most: int) -> Chains:
+    """Return empty chains for so many keys, with room for so many cells."""
+    after, time = np.empty(most, np.int64), np.empty(most, np.int64)
+    return Chains(np.full(keys, _NONE, np.int64), after, time, np.zeros(1, np.int64))
+
+
+@compiled
+def cell_of(held: Chains, key: int, time: int) -> int:
+    """Return the cell of a key and time, making it where there is none."""
+    at = held.head[key]
+    while at != _NONE and held.time[at] > time:
+        at = held.after[at]
+    return at if at != _NONE and held.time[at] == time else put(held, key, time)
+
+
+@compiled
+def put(held: Chains, key: int, time: int) -> int:
+    """Return a new cell of a key and time, which stands before those of the same time."""
+    before, at = _NONE, held.head[key]
+    while at != _NONE and held.time[at] > time:
+        before, at = at, held.after[at]
+    made = held.used[0]
+    held.used[0] += 1
+    held.time[made], held.after[made] = time, at
+    if before == _NONE:
+        held.head[key] = made
+    else:
+        held.after[before] = made
+    return made
+
+
+@compiled
+def latest_before(held: Chains, key: int, time: int) -> int:
+    """Return the latest cell of a key before a time, -1 without one."""
+    at = held.head[key]
+    while at != _NONE and held.time[at] >= time:
+        at = held.after[at]
+    return at

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from riskengine.engine.arrival import Arrival, Journaled, Remedy, canonical
+from riskengine.engine.arrival import Arrival, Journaled, Remedy
 from riskengine.engine.tokens import Tokeniser, Tokens
 from riskengine.errors import Conflict, NotFound
 from riskengine.event import STEP_UP_RESULTS, Event, Report
@@ -30,8 +30,7 @@ def entry(index: int, arrival: Arrival, tokeniser: Tokeniser) -> Entry:
     journaled = body if isinstance(body, Journaled) else None
     event = journaled.event if journaled else body
     assert isinstance(event, Event)
-    text = canonical(event, arrival.stated_at)
-    return Entry(index, arrival, event, tokeniser.tokens(arrival.realm, event, text), journaled)
+    return Entry(index, arrival, event, tokeniser.tokens(arrival.realm, event, arrival.text), journaled)
 
 
 def segments(arrivals: Sequence[Arrival]) -> Iterator[list[int]]:

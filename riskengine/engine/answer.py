@@ -1,14 +1,15 @@
 """From one event's assessment to the answer that is stored and sent."""
 
-import json
 import math
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from riskengine.assess import Assessments
+from riskengine.assess import VERDICT, Assessments
 from riskengine.batch import Located, country_letters
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS, LEVELS, rule_reasons, step_up_terms
@@ -32,6 +33,7 @@ _COUNTS = (
     *("line_regulars", "line_user_days", "line_attempts", "line_failures", "line_failed_users"),
 )
 _FACTS = ("learned", "ignored", "minute_of_week", "logins_then", "logins_near", "logins_of", "idle_days")
+_COUNTRY = int(Located.COUNTRY)
 DEGREE_DIGITS = 4  # ten metres: finer than any database is right
 
 
@@ -47,37 +49,69 @@ class Scene:
     shadow: Policy | None = None
 
 
-def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Scene) -> dict[str, Any]:
+class Judged(NamedTuple):
+    """One event's row of an assessment as plain numbers: fields by name, signals and points in order of SIGNALS.
+
+    `row` is the verdict as the array holds it, for the few that rules decided."""
+
+    item: Any
+    verdict: Any
+    signals: list[float]
+    points: list[int]
+    row: np.void
+    shadow: np.void | None
+
+
+# What an answer tells of an item; one conversion a batch costs less than one a field.
+_FIELDS = [
+    *("decision", "kind", "claimed", "asn", "country", "located", "latitude", "longitude", "radius"),
+    *_COUNTS,
+]
+_ITEM: Any = namedtuple("_ITEM", _FIELDS)  # type: ignore[misc]
+_VERDICT: Any = namedtuple("_VERDICT", VERDICT.names or ())  # type: ignore[misc]
+
+
+def judged(result: Assessments, rows: Sequence[int]) -> list[Judged]:
+    """Return these rows of an assessment as plain numbers."""
+    found, at = result.found, list(rows)
+    shadow = [None] * len(at) if result.shadow is None else result.shadow[at]
+    columns = (result.items[_FIELDS][at].tolist(), found.verdicts[at].tolist(), found.signals[at].tolist())
+    return [
+        Judged(_ITEM._make(item), _VERDICT._make(verdict), signals, points, row, beside)
+        for item, verdict, signals, points, row, beside in zip(
+            *columns, found.points[at].tolist(), found.verdicts[at], shadow, strict=True
+        )
+    ]
+
+
+def answer(one: Entry, label: Label, found: Judged, scene: Scene) -> dict[str, Any]:
     """Return the full answer to one event, as DESIGN lays it out: JSON values only, unknown is null."""
-    item, verdict = result.items[index], result.verdicts[index]
+    item, verdict, policy = found.item, found.verdict, scene.policy
     event, tokens = one.event, one.tokens
-    decision = DECISIONS[item["decision"]]
+    decision = DECISIONS[item.decision]
     journey = _journey(item, verdict, label, scene)
-    points = {name: int(result.points[name][index]) for name in SIGNALS}
-    evidence = _evidence(event, tokens, label, item, verdict, journey, scene.policy)
-    observing = scene.policy.mode == "observe"
     return {
         "event_id": event.event_id,
         "occurred_at": None if event.occurred_at is None else format_time(event.occurred_at),
         "user_ref": None if tokens.user_ref is None else tokens.user_ref.hex(),
         "decision": decision,
-        "score": int(verdict["score"]) / 10,
-        "level": LEVELS[verdict["level"]],
-        "reasons": [*rule_reasons(verdict, scene.policy), *spell(points, evidence)],
+        "score": verdict.score / 10,
+        "level": LEVELS[verdict.level],
+        "reasons": _reasons(one, label, found, journey, policy),
         "location": location(item, label),
         "network": network(item, label),
         "travel": journey,
-        "signals": {name: _number(result.signals[name][index]) for name in SIGNALS},
-        "vouched": vouched(verdict),
-        "maturity": MATURITY[verdict["maturity"]],
-        "step_up": step_up_terms(verdict, scene.policy) if decision == "step_up" else None,
-        "would_be": DECISIONS[verdict["would_be"]] if observing else None,
-        "shadow": _shadow(result, index, scene),
+        "signals": dict(zip(SIGNALS, map(_number, found.signals), strict=True)),
+        "vouched": vouched(verdict) if verdict.taken else [],
+        "maturity": MATURITY[verdict.maturity],
+        "step_up": step_up_terms(found.row, policy) if decision == "step_up" else None,
+        "would_be": DECISIONS[verdict.would_be] if policy.mode == "observe" else None,
+        "shadow": _shadow(found, scene),
         "policy": {
-            "name": scene.policy.name,
-            "version": scene.policy.version,
-            "mode": scene.policy.mode,
-            "step_up_at": int(verdict["limit"]) / 10,
+            "name": policy.name,
+            "version": policy.version,
+            "mode": policy.mode,
+            "step_up_at": verdict.limit / 10,
         },
         "data": {
             "source": scene.source.name,
@@ -89,25 +123,33 @@ def answer(one: Entry, label: Label, result: Assessments, index: int, scene: Sce
     }
 
 
-def vouched(verdict: np.void) -> list[dict[str, Any]]:
+def _reasons(
+    one: Entry, label: Label, found: Judged, journey: Mapping[str, Any] | None, policy: Policy
+) -> list[dict[str, Any]]:
+    """Return what decided, what denies first, then signals, strongest first."""
+    of_rules = rule_reasons(found.row, policy) if found.verdict.rules else []
+    if not any(found.points):
+        return of_rules
+    evidence = _evidence(one.event, one.tokens, label, found.item, found.verdict, journey, policy)
+    return [*of_rules, *spell(dict(zip(SIGNALS, found.points, strict=True)), evidence)]
+
+
+def vouched(verdict: Any) -> list[dict[str, Any]]:
     """Return what spoke for the login and took points back from what was new in it: `{by, points}`, strongest first."""
-    speaks = {name: float(verdict[f"for_{name}"]) for name in VOUCHERS}
-    total, taken = sum(speaks.values()), float(verdict["taken"])
-    if not taken:
-        return []
-    shares = {name: round(taken * value / total, 1) for name, value in speaks.items()}
+    speaks = {name: getattr(verdict, f"for_{name}") for name in VOUCHERS}
+    total = sum(speaks.values())
+    shares = {name: round(verdict.taken * value / total, 1) for name, value in speaks.items()}
     found = [{"by": name, "points": share} for name, share in shares.items() if share]
     return sorted(found, key=lambda one: -float(one["points"]))
 
 
-def _shadow(result: Assessments, index: int, scene: Scene) -> dict[str, Any] | None:
+def _shadow(found: Judged, scene: Scene) -> dict[str, Any] | None:
     """Return what the policy scored alongside would have answered, None without one."""
-    if result.shadow is None or scene.shadow is None:
+    if found.shadow is None or scene.shadow is None:
         return None
-    row = result.shadow[index]
     return {
-        "decision": DECISIONS[row["decision"]],
-        "score": int(row["score"]) / 10,
+        "decision": DECISIONS[found.shadow["decision"]],
+        "score": int(found.shadow["score"]) / 10,
         "policy": {"name": scene.shadow.name, "version": scene.shadow.version},
     }
 
@@ -128,69 +170,71 @@ def _at_least(policy: Policy, decision: str) -> str:
     return max(decision, policy.fallback.decision, key=DECISIONS.index)
 
 
-def location(item: np.void, label: Label) -> dict[str, Any] | None:
+def location(item: Any, label: Label) -> dict[str, Any] | None:
     """Return where the address is, or null; `precision` says whether the point is a city's or a country's."""
-    if math.isnan(item["latitude"]):
+    if math.isnan(item.latitude):
         return None
     return {
-        "country": country_letters(int(item["country"])),
+        "country": country_letters(item.country),
         "region": label.region,
         "city": label.city,
         "place": label.place(),
-        "latitude": round(float(item["latitude"]), DEGREE_DIGITS),
-        "longitude": round(float(item["longitude"]), DEGREE_DIGITS),
-        "radius_km": round(float(item["radius"]), 1),
-        "precision": "country" if item["located"] == Located.COUNTRY else "city",
+        "latitude": round(item.latitude, DEGREE_DIGITS),
+        "longitude": round(item.longitude, DEGREE_DIGITS),
+        "radius_km": round(item.radius, 1),
+        "precision": "country" if item.located == _COUNTRY else "city",
     }
 
 
-def network(item: np.void, label: Label) -> dict[str, Any]:
+def network(item: Any, label: Label) -> dict[str, Any]:
     """Return what is known of the network, and by what evidence its kind is named."""
     return {
-        "asn": int(item["asn"]) or None,
+        "asn": item.asn or None,
         "name": label.as_name,
-        "kind": KINDS[item["kind"]],
-        "claimed": KINDS[item["claimed"]] if item["claimed"] else None,
+        "kind": KINDS[item.kind],
+        "claimed": KINDS[item.claimed] if item.claimed else None,
         "evidence": label.evidence,
         "evidence_date": label.evidence_date,
     }
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    return value if value == value else None  # NaN is no JSON
 
 
-def _journey(item: np.void, verdict: np.void, label: Label, scene: Scene) -> dict[str, Any] | None:
+def _journey(item: Any, verdict: Any, label: Label, scene: Scene) -> dict[str, Any] | None:
     """Return the journey that was measured: from the earlier to the later place, with what it would have taken."""
-    if math.isnan(verdict["distance"]):
+    if math.isnan(verdict.distance):
         return None
     # A name costs a look at the other event, so only a journey that says something has one.
-    named = scene.places.get(int(verdict["other_row"])) if verdict["impossible"] > 0 else None
-    there = _end(named, verdict, "other_")
-    own = _end(label.place(), item, "")
-    hours = int(verdict["gap"]) / MS_PER_HOUR
-    certain_km = max(0.0, float(verdict["distance"]) - float(verdict["other_radius"]) - float(item["radius"]))
-    first, second = (there, own) if verdict["before"] else (own, there)
+    named = scene.places.get(verdict.other_row) if verdict.impossible > 0 else None
+    there = _end(
+        named, verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius
+    )
+    own = _end(label.place(), item.country, item.latitude, item.longitude, item.radius)
+    hours = verdict.gap / MS_PER_HOUR
+    certain_km = max(0.0, verdict.distance - verdict.other_radius - item.radius)
+    first, second = (there, own) if verdict.before else (own, there)
     return {
         "from": first,
         "to": second,
-        "distance_km": float(verdict["distance"]),
-        "seconds": int(verdict["gap"]) / 1000,
+        "distance_km": verdict.distance,
+        "seconds": verdict.gap / 1000,
         "min_speed_kmh": round(certain_km / hours, 1) if hours > 0 else None,
-        "impossible": _number(verdict["impossible"]),
-        "rough": bool(verdict["wide"]),
-        "habitual": bool(verdict["habitual"]),
+        "impossible": _number(verdict.impossible),
+        "rough": verdict.wide,
+        "habitual": verdict.habitual,
     }
 
 
-def _end(place: str | None, row: np.void, prefix: str) -> dict[str, Any]:
-    """Return one end of a journey; `prefix` is that of its columns."""
+def _end(place: str | None, country: int, latitude: float, longitude: float, radius: float) -> dict[str, Any]:
+    """Return one end of a journey."""
     return {
-        "country": country_letters(int(row[f"{prefix}country"])),
+        "country": country_letters(country),
         "place": place,
-        "latitude": round(float(row[f"{prefix}latitude"]), DEGREE_DIGITS),
-        "longitude": round(float(row[f"{prefix}longitude"]), DEGREE_DIGITS),
-        "radius_km": round(float(row[f"{prefix}radius"]), 1),
+        "latitude": round(latitude, DEGREE_DIGITS),
+        "longitude": round(longitude, DEGREE_DIGITS),
+        "radius_km": round(radius, 1),
     }
 
 
@@ -198,47 +242,48 @@ def _evidence(
     event: Event,
     tokens: Tokens,
     label: Label,
-    item: np.void,
-    verdict: np.void,
+    item: Any,
+    verdict: Any,
     journey: Mapping[str, Any] | None,
     policy: Policy,
 ) -> Evidence:
     """Return what the sentences about one event draw on."""
     return Evidence(
         place=label.place(),
-        country=label.country_name or country_letters(int(item["country"])),
-        network=label.as_name or (f"AS{item['asn']}" if item["asn"] else None),
-        kind=KINDS[item["kind"]],
-        claimed=KINDS[item["claimed"]],
+        country=label.country_name or country_letters(item.country),
+        network=label.as_name or (f"AS{item.asn}" if item.asn else None),
+        kind=KINDS[item.kind],
+        claimed=KINDS[item.claimed],
         kind_evidence=label.evidence,
         resource=event.resource,
         action=event.action,
-        shown=frozenset(name for at, name in enumerate(ATTRIBUTES) if int(verdict["shown"]) >> at & 1),
-        located=not math.isnan(item["latitude"]),
+        shown=frozenset(name for at, name in enumerate(ATTRIBUTES) if verdict.shown >> at & 1),
+        located=not math.isnan(item.latitude),
         device_sent=event.device_id is not None,
         agent=tokens.agent,
         window_minutes=policy.attempts.window_minutes,
         journey=journey,
-        clock_ahead=_number(verdict["clock_ahead"]),
-        clock_usual=bool(verdict["clock_usual"]),
-        claimed_km=_number(verdict["claimed_km"]),
+        clock_ahead=_number(verdict.clock_ahead),
+        clock_usual=verdict.clock_usual,
+        claimed_km=_number(verdict.claimed_km),
         claimed_type=event.network.type if event.network else None,
         rtt_ms=event.rtt.ms if event.rtt else None,
         edge=event.rtt.edge if event.rtt else None,
-        edge_km=_number(verdict["edge_km"]),
-        missed=tuple(name for bit, name in enumerate(CLAIMS) if int(verdict["missed"]) >> bit & 1),
+        edge_km=_number(verdict.edge_km),
+        missed=tuple(name for bit, name in enumerate(CLAIMS) if verdict.missed >> bit & 1),
         days=policy.sharing.days,
-        public_evidence=PUBLIC_EVIDENCE[verdict["public"]],
-        **{name: int(row[name]) for row, names in ((item, _COUNTS), (verdict, _FACTS)) for name in names},
+        public_evidence=PUBLIC_EVIDENCE[verdict.public],
+        **{name: getattr(row, name) for row, names in ((item, _COUNTS), (verdict, _FACTS)) for name in names},
     )
 
 
 def reasons_in_clear(found: Mapping[str, Any]) -> str:
     """Return codes and points of an answer's reasons as JSON: what may stand beside an event in clear."""
-    return json.dumps([[reason["code"], reason["points"]] for reason in found["reasons"]])
+    told = [[reason["code"], reason["points"]] for reason in found["reasons"]]
+    return msgspec.json.encode(told).decode() if told else "[]"
 
 
 def journey_rows(result: Assessments, rows: Sequence[int]) -> set[int]:
     """Return the row ids of the events whose place the journeys of these items are told by."""
     telling = result.verdicts[list(rows)]
-    return {int(row) for row in telling["other_row"][telling["impossible"] > 0]}
+    return set(telling["other_row"][telling["impossible"] > 0].tolist())

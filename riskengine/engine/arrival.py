@@ -31,8 +31,8 @@ class Journaled:
 class Arrival:
     """One item of the sequence on its way in. `body` is complete: its event id and its time are set.
 
-    `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `stated_at` is
-    the time that the caller gave an event, None where it left that to us.
+    `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `text` is an
+    event as it was given, see `canonical`.
     """
 
     realm: str
@@ -41,16 +41,15 @@ class Arrival:
     reports: bool = False
     who: str = ""
     degraded: tuple[str, ...] = ()
-    stated_at: int | None = None
+    text: bytes = b""
 
 
 def receive(event: Event, realm: str, now: int, reports: bool) -> Arrival:
     """Return a live event's arrival at `now`; InvalidInput where its time is out of bounds."""
     occurred_at, clamped = arrive(event.occurred_at, now)
-    event_id = event.event_id or uuid.uuid4().hex
-    whole = replace(event, event_id=event_id, occurred_at=occurred_at)
-    degraded = ("clock",) if clamped else ()
-    return Arrival(realm, whole, now, reports, degraded=degraded, stated_at=event.occurred_at)
+    named = event if event.event_id else replace(event, event_id=uuid.uuid4().hex)
+    whole = replace(named, occurred_at=occurred_at)
+    return Arrival(realm, whole, now, reports, degraded=("clock",) if clamped else (), text=canonical(named))
 
 
 def receive_report(report: Report, realm: str, now: int, who: str) -> Arrival:
@@ -59,9 +58,7 @@ def receive_report(report: Report, realm: str, now: int, who: str) -> Arrival:
     return Arrival(realm, replace(report, at=at), now, who=who)
 
 
-def canonical(event: Event, stated_at: int | None) -> str:
-    """Return the event as it was given, as one text that is equal for equal bodies.
-
-    Its time is the one stated, not the one we set or set back, so that a retry is the same body.
-    """
-    return msgspec.json.encode(replace(event, occurred_at=stated_at), order="sorted").decode()
+def canonical(event: Event) -> bytes:
+    """Return an event as one text that is equal for equal bodies: of the event as given, its time the one stated and
+    not the one we set or set back, so that a retry is the same body."""
+    return msgspec.json.encode(event, order="sorted")

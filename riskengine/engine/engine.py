@@ -12,9 +12,10 @@ from riskengine.batch import Names
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
-from riskengine.engine.answer import Scene, answer, stricter
-from riskengine.engine.arrival import Arrival, Journaled
-from riskengine.engine.culprit import Culprit
+from riskengine.engine.answer import Scene, answer, judged, stricter
+from riskengine.engine.arrival import Arrival, Journaled, receive
+from riskengine.engine.board import Board
+from riskengine.engine.culprit import Culprit, halves
 from riskengine.engine.gate import Gate
 from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
@@ -49,7 +50,7 @@ class Engine:
     def __init__(self, store: Store, locator: Locator, policy: Policy, seal: Seal) -> None:
         self.store, self.locator, self.policy, self.seal = store, locator, policy, seal
         self.shadow: Policy | None = None
-        self.tokeniser = Tokeniser(seal)
+        self.tokeniser, self._board = Tokeniser(seal), Board()
         self._last_id = 0
         self._numbering = threading.Lock()
 
@@ -69,6 +70,7 @@ class Engine:
         """
         outcomes: list[Outcome] = [Busy("its turn has not come")] * len(arrivals)
         gate = gate or Gate()
+        gate.stages.lap("handover")
         for indexes in segments(arrivals):
             try:
                 done = self._take_or_split({index: arrivals[index] for index in indexes}, gate)
@@ -83,7 +85,7 @@ class Engine:
         return outcomes
 
     def _take_or_split(self, arrivals: Mapping[int, Arrival], gate: Gate) -> dict[int, Outcome]:
-        """Take one segment; if something in it breaks the engine, take its items one by one."""
+        """Take one segment; if something in it breaks the engine, take its halves."""
         try:
             return self._take(arrivals, gate)
         except StoreUnavailable:
@@ -93,9 +95,9 @@ class Engine:
             if len(arrivals) == 1:
                 return dict.fromkeys(arrivals, Culprit(error))
         done: dict[int, Outcome] = {}
-        for index, arrival in arrivals.items():
-            done |= self._take_or_split({index: arrival}, gate)
-            if isinstance(done[index], Busy):
+        for half in halves(list(arrivals)):
+            done |= self._take_or_split({index: arrivals[index] for index in half}, gate)
+            if any(isinstance(outcome, Busy) for outcome in done.values()):
                 break
         return done
 
@@ -103,12 +105,16 @@ class Engine:
         """Take one segment through its transaction and the gate."""
         ids = {index: self._next_id(arrival.received_at) for index, arrival in arrivals.items()}
         segment = self._segment(arrivals, ids)
+        segment.stages = gate.stages
+        segment.stages.lap("locate")
         segment.fold_ahead(self.store)
         done: dict[int, Outcome] = {}
         try:
             with self.store.transaction() as tx:
                 segment.take(tx)
-                gate.commit()
+                gate.commit(segment)
+            segment.stages.lap("commit")
+            self._board.took(segment.days)
             done = segment.outcomes
         finally:
             gate.committed(done)
@@ -122,6 +128,11 @@ class Engine:
             with self.store.transaction() as tx:
                 outcomes.append(segment.preview(tx)[0])
         return outcomes
+
+    def rehearse(self) -> None:
+        """Answer a made-up login and forget it, so that nobody waits for what is slow only once."""
+        nobody = Event("nobody", "192.0.2.1", device_id="none", user_agent="none")
+        self.preview([receive(nobody, "rehearsal", 0, False)])
 
     def fallback(self, arrivals: Sequence[Arrival], missing: str) -> list[tuple[dict[str, Any], bytes]]:
         """Return, without any store, each event's answer and the journal record that makes it last.
@@ -138,8 +149,9 @@ class Engine:
         result = assess(batch, names, blank(len(users)), segment.policy, widening, segment.shadow)
         scene = Scene(segment.policy, source, {}, (missing,), "fallback", segment.shadow)
         found = []
+        rows = judged(result, range(len(users)))
         for index, one in enumerate(segment.entries):
-            reply = stricter(answer(one, places.labels[index], result, index, scene), scene)
+            reply = stricter(answer(one, places.labels[index], rows[index], scene), scene)
             item = result.items[index : index + 1]
             item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
             found.append((reply, journal_record(one, reply, item)))
@@ -184,6 +196,7 @@ class Engine:
         return Segment(
             self.tokeniser,
             self.locator,
+            self._board,
             self.policy,
             self.shadow,
             entries,

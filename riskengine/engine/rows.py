@@ -64,8 +64,7 @@ def event_rows(
     rows = empty(len(entries))
     if not entries:
         return rows
-    for name in PLACE_COLUMNS:
-        rows[name] = columns[name]
+    rows[_PLACE] = columns[_PLACE]
     records = []
     for one, user, row in zip(entries, users, ids, strict=True):
         event, token = one.event, one.tokens
@@ -93,14 +92,14 @@ def event_rows(
                 token.agent_key,
             )
         )
-    for name, values in zip(_FROM_EVENT, zip(*records, strict=True), strict=True):
-        rows[name] = np.array(values, ITEM[name])
+    rows[_FROM_EVENT] = np.array(records, _OF_EVENT)
     rows["event_time"] = rows["time"]
     rows["offset"] = _offsets(rows, labels)
     return rows
 
 
-_FROM_EVENT = (
+_PLACE = list(PLACE_COLUMNS)
+_FROM_EVENT = [
     "row",
     "event",
     "time",
@@ -125,7 +124,8 @@ _FROM_EVENT = (
     "prefix",
     "device",
     "agent",
-)
+]
+_OF_EVENT = np.dtype([(name, ITEM[name]) for name in _FROM_EVENT])
 
 
 def _groups(event: Event) -> tuple[str, ...]:
@@ -192,17 +192,18 @@ def report_row(event: np.ndarray | None, result: str, at: int) -> np.ndarray:
     return row
 
 
-def pack_item(row: np.ndarray) -> bytes:
-    """Return an ITEM row (an array of one) as the bytes that are sealed with its event, its schema in front."""
-    kept = row.copy()
+def pack_items(rows: Batch) -> list[bytes]:
+    """Return each ITEM row as the bytes that are sealed with its event, its schema in front."""
+    kept = rows.copy()
     kept["user"] = 0
     for name in ("source", "resource", "groups", "edge"):  # what indexes this very batch
         kept[name] = -1
-    return bytes([ITEM_SCHEMA]) + kept.tobytes()
+    size, whole, head = ITEM.itemsize, kept.tobytes(), bytes([ITEM_SCHEMA])
+    return [head + whole[start : start + size] for start in range(0, len(whole), size)]
 
 
 def unpack_item(data: bytes) -> np.ndarray:
-    """Return an ITEM row (an array of one) from what `pack_item` made."""
+    """Return an ITEM row (an array of one) from what `pack_items` made."""
     if data[0] == 1:
         return renew(np.frombuffer(data[1:], _ITEM_1), empty(1))
     if data[0] != ITEM_SCHEMA:

@@ -8,23 +8,20 @@ import numpy as np
 
 from riskengine.batch import Batch
 from riskengine.check import format_time
-from riskengine.decision import DECISIONS, LEVELS
 from riskengine.engine.admit import Entry
 from riskengine.engine.answer import reasons_in_clear
 from riskengine.engine.arrival import Arrival, Journaled
-from riskengine.engine.rows import pack_item, report_row, unpack_item
+from riskengine.engine.rows import pack_items, report_row, unpack_item
 from riskengine.event import Event, Mfa, NetworkClaim, Position, Report, Rtt
 from riskengine.history.record import Records, pack, unpack
-from riskengine.network import KINDS
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, HistoryRow, ReportRow, Transaction
 
 
-def event_row(one: Entry, row_id: int, reply: Mapping[str, Any], item: np.ndarray, seq: int, seal: Seal) -> EventRow:
-    """Return the row of one decided event; `item` is its ITEM row (an array of one)."""
+def event_row(one: Entry, row_id: int, reply: Mapping[str, Any], item: bytes, seq: int, seal: Seal) -> EventRow:
+    """Return the row of one decided event; `item` is its ITEM row, packed."""
     realm, event, tokens = one.arrival.realm, one.event, one.tokens
-    place = reply["location"] or {}
-    assessment = msgspec.msgpack.encode({"answer": reply, "item": pack_item(item)})
+    place, network = reply["location"] or _NOWHERE, reply["network"]
     assert event.occurred_at is not None
     return EventRow(
         id=row_id,
@@ -38,33 +35,40 @@ def event_row(one: Entry, row_id: int, reply: Mapping[str, Any], item: np.ndarra
         outcome=event.outcome,
         action=event.action,
         resource=event.resource,
-        decision=DECISIONS[int(item["decision"][0])],
-        level=reply["level"] if reply["level"] in LEVELS else LEVELS[0],
+        decision=reply["decision"],
+        level=reply["level"],
         score=round(reply["score"] * 10),
         reasons=reasons_in_clear(reply),
-        country=place.get("country"),
-        city=place.get("city"),
-        asn=int(item["asn"][0]) or None,
-        network=KINDS[int(item["kind"][0])],
+        country=place["country"],
+        city=place["city"],
+        asn=network["asn"],
+        network=network["kind"],
         source=reply["source"],
         policy=reply["policy"]["version"],
         login_index=tokens.login,
         device_index=tokens.device,
         session_index=tokens.session,
         address_index=tokens.address,
-        raw=seal.seal(msgspec.json.encode(spelled(event)), realm, "raw", row_id),
-        assessment=seal.seal(assessment, realm, "assessment", row_id),
+        raw=seal.seal(one.arrival.text, realm, "raw", row_id),
+        assessment=seal.seal(msgspec.msgpack.encode({"answer": reply, "item": item}), realm, "assessment", row_id),
     )
+
+
+_NOWHERE: Mapping[str, Any] = {"country": None, "city": None}
 
 
 def spelled(event: Event) -> dict[str, Any]:
     """Return an event as a caller would send it: times in RFC 3339, what is unknown left out."""
-    body = {name: value for name, value in msgspec.to_builtins(event).items() if value not in (None, [], {})}
-    body["user_id"] = event.user_id
-    if event.occurred_at is not None:
-        body["occurred_at"] = format_time(event.occurred_at)
-    if event.mfa is not None and event.mfa.at is not None:
-        body["mfa"]["at"] = format_time(event.mfa.at)
+    return _spelled(msgspec.to_builtins(event))
+
+
+def _spelled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    body = {name: value for name, value in fields.items() if value not in (None, [], {})}
+    body["user_id"] = fields["user_id"]
+    if "occurred_at" in body:
+        body["occurred_at"] = format_time(body["occurred_at"])
+    if isinstance(body.get("mfa"), dict) and body["mfa"]["at"] is not None:
+        body["mfa"]["at"] = format_time(body["mfa"]["at"])
     return body
 
 
@@ -75,9 +79,11 @@ def opened(row: EventRow, seal: Seal) -> dict[str, Any]:
 
 
 def raw_of(row: EventRow, seal: Seal) -> dict[str, Any]:
-    """Return an event as it was sent."""
+    """Return an event as it was sent, its time filled in where the caller left that to us."""
     found: dict[str, Any] = msgspec.json.decode(seal.open(row.raw, row.realm, "raw", row.id))
-    return found
+    if isinstance(found.get("occurred_at"), str):
+        return found  # as earlier versions kept it
+    return _spelled({**found, "occurred_at": row.occurred_at})
 
 
 def report_detail(row: ReportRow, seal: Seal) -> dict[str, Any]:
@@ -99,11 +105,11 @@ def made_report_row(
 def load_histories(tx: Transaction, users: Sequence[bytes], realm_of: Mapping[bytes, str], seal: Seal) -> Records:
     """Return the histories of these users, in order; a blank one for who is not known."""
     stored = tx.load_histories(users) if users else {}
-    plain = []
-    for user in users:
-        row = stored.get(user)
-        plain.append(None if row is None else seal.open(row.record, realm_of[user], "history", user))
-    return unpack(plain)
+    return unpack([_plain(stored.get(user), realm_of[user], seal) for user in users])
+
+
+def _plain(row: HistoryRow | None, realm: str, seal: Seal) -> bytes | None:
+    return None if row is None else seal.open(row.record, realm, "history", row.user_ref)
 
 
 def history_rows(
@@ -111,8 +117,8 @@ def history_rows(
 ) -> list[HistoryRow]:
     """Return the rows of these histories, sealed."""
     return [
-        HistoryRow(user, realm_of[user], int(seq), seal.seal(record, realm_of[user], "history", user))
-        for user, seq, record in zip(users, records["seq"], pack(records), strict=True)
+        HistoryRow(user, realm_of[user], seq, seal.seal(record, realm_of[user], "history", user))
+        for user, seq, record in zip(users, records["seq"].tolist(), pack(records), strict=True)
     ]
 
 
@@ -134,10 +140,10 @@ def journal_record(one: Entry, reply: Mapping[str, Any], item: np.ndarray) -> by
             "realm": one.arrival.realm,
             "received_at": one.arrival.received_at,
             "reports": one.arrival.reports,
-            "stated_at": one.arrival.stated_at,
+            "text": one.arrival.text,
             "event": msgspec.to_builtins(one.event),
             "answer": reply,
-            "item": pack_item(item),
+            "item": pack_items(item)[0],
         }
     )
 
@@ -159,4 +165,4 @@ def from_journal(record: bytes) -> Arrival:
         event["mfa"] = Mfa(event["mfa"].result, tuple(event["mfa"].amr), event["mfa"].at)
     event["groups"] = tuple(event["groups"])
     body = Journaled(Event(**event), kept["answer"], kept["item"])
-    return Arrival(kept["realm"], body, kept["received_at"], kept["reports"], stated_at=kept["stated_at"])
+    return Arrival(kept["realm"], body, kept["received_at"], kept["reports"], text=kept["text"])

@@ -11,10 +11,11 @@ from riskengine.batch import Batch, Names, empty
 from riskengine.counters.minutes import Span
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unanswerable
-from riskengine.engine.answer import Scene, answer, journey_rows
+from riskengine.engine.answer import Scene, answer, journey_rows, judged
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.attempts import count_attempts, spans
-from riskengine.engine.rows import event_rows, report_row, unpack_item
+from riskengine.engine.board import Board
+from riskengine.engine.rows import event_rows, pack_items, report_row, unpack_item
 from riskengine.engine.saved import (
     event_row,
     history_rows,
@@ -30,6 +31,7 @@ from riskengine.event import Report
 from riskengine.history.learn import fold
 from riskengine.history.record import Records
 from riskengine.locate.locator import Locator, Places
+from riskengine.metrics import Stages
 from riskengine.policy.policy import Policy
 from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, ReportRow, Store, Transaction
 
@@ -90,6 +92,7 @@ class Segment:
 
     tokeniser: Tokeniser
     locator: Locator
+    board: Board
     policy: Policy
     shadow: Policy | None
     entries: list[Entry]
@@ -98,7 +101,10 @@ class Segment:
     others: dict[int, Arrival]  # reports and remedies
     keys: dict[int, bytes]  # event key of each report
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    items: dict[int, bytes] = field(default_factory=dict)  # packed ITEM row of each event decided
+    days: list[DayCell] = field(default_factory=list)  # day cells that it changes
     folded: Folded | None = None
+    stages: Stages = field(default_factory=Stages)
 
     def take(self, tx: Transaction) -> dict[int, Outcome]:
         """Decide and save the segment; return each item's outcome. What is locked elsewhere is Busy."""
@@ -110,6 +116,7 @@ class Segment:
             if one.index in stored:
                 self.outcomes[one.index] = self._repeat(one, stored[one.index])
         accepted = self._admit(tx, fresh, busy)
+        self.stages.lap("lock")
         alone = accepted[0] if len(accepted) == 1 and not fresh else None
         if alone is not None and alone.result == "confirmed_compromised":
             self._refold(tx, alone)
@@ -229,7 +236,7 @@ class Segment:
         cells = tx.load_cells(spans(rows, tokens, limits.window_minutes))
         added = count_attempts(rows, tokens, cells, Span(limits.window_minutes, limits.failures_per_user))
         show = shown(rows, fresh, self.tokeniser.seal)
-        return added, count_days(rows, show, tx.load_days(day_spans(show, sharing.days)), sharing)
+        return added, count_days(rows, show, self.board.load(tx, day_spans(show, sharing.days)), sharing)
 
     def _realms(self, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> dict[bytes, str]:
         of_events = {one.tokens.user_ref: one.arrival.realm for one in fresh if one.tokens.user_ref is not None}
@@ -256,19 +263,26 @@ class Segment:
     def _decide(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         """Assess what was admitted, and save it."""
         loaded = self._load(tx, fresh, accepted)
+        self.stages.lap("load")
         result = self._assess(loaded)
+        self.stages.lap("assess")
         replies = dict(self._answers(tx, fresh, loaded, result))
+        self.stages.lap("answer")
         self.outcomes |= replies
-        seal, events = self.tokeniser.seal, []
-        for one in fresh:
-            place = loaded.position[one.index]
-            seq, item = int(result.verdicts["seq"][place]), result.items[place : place + 1]
-            row = event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
-            events.append(row)
+        seal, rows = self.tokeniser.seal, [loaded.position[one.index] for one in fresh]
+        packed = pack_items(result.items[rows])
+        self.items |= {one.index: item for one, item in zip(fresh, packed, strict=True)}
+        seqs = result.verdicts["seq"][rows].tolist()
+        events = [
+            event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
+            for one, item, seq in zip(fresh, packed, seqs, strict=True)
+        ]
         reports, states = self._reports(accepted, loaded, result)
         histories = history_rows(loaded.users, loaded.records, loaded.realm_of, seal)
         tx.save(events, reports, states, histories, loaded.added)
         tx.save_days(loaded.days)
+        self.days = loaded.days
+        self.stages.lap("save")
 
     def _answers(
         self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
@@ -278,12 +292,12 @@ class Segment:
             self.policy, self.locator.source(), self._names(tx, fresh, loaded, result), shadow=self.shadow
         )
         label = {one.index: self.places.labels[place] for place, one in enumerate(self.entries)}
-        for one in fresh:
+        found = judged(result, [loaded.position[one.index] for one in fresh])
+        for one, row in zip(fresh, found, strict=True):
             if one.journaled is not None:
                 yield one.index, dict(one.journaled.answer)
-                continue
-            place = loaded.position[one.index]
-            yield one.index, answer(one, label[one.index], result, place, scene)
+            else:
+                yield one.index, answer(one, label[one.index], row, scene)
 
     def _names(
         self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments

@@ -1,15 +1,14 @@
 """The keyed stand-ins of an event's personal values: what is stored in clear and what the core compares."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from riskengine.device import family
 from riskengine.event import Event
 from riskengine.seal import Seal
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """The keyed stand-ins of one event's personal values; 0 or None where the event does not have one."""
 
     event_key: bytes
@@ -31,11 +30,12 @@ class Tokens:
 
 
 class Tokeniser:
-    """Makes tokens with one seal; those of an address are kept, since addresses repeat."""
+    """Makes tokens with one seal; those of addresses and of software are kept, since these repeat."""
 
     def __init__(self, seal: Seal) -> None:
         self.seal = seal
         self._address = lru_cache(65_536)(self._address_tokens)
+        self._agent = lru_cache(4_096)(self._agent_key)
 
     def user_ref(self, realm: str, user_id: str) -> bytes:
         """Return the opaque name of a user, which is also the blind index of the user id."""
@@ -45,7 +45,7 @@ class Tokeniser:
         """Return the blind index of an event id."""
         return self.seal.index(realm, "event", event_id)
 
-    def tokens(self, realm: str, event: Event, text: str) -> Tokens:
+    def tokens(self, realm: str, event: Event, text: bytes) -> Tokens:
         """Return the tokens of an event whose canonical text is `text`."""
         seal = self.seal
         agent = family(event.user_agent)
@@ -61,7 +61,7 @@ class Tokeniser:
             device=None if event.device_id is None else seal.index(realm, "device", event.device_id),
             session=None if event.session_id is None else seal.index(realm, "session", event.session_id),
             device_key=0 if event.device_id is None else seal.key32(realm, "device", event.device_id),
-            agent_key=0 if agent is None else seal.key32(realm, "agent", agent),
+            agent_key=0 if agent is None else self._agent(realm, agent),
             agent=agent,
             address=address[0],
             address_key64=address[1],
@@ -69,6 +69,9 @@ class Tokeniser:
             prefix_key=address[3],
             prefix_key64=address[4],
         )
+
+    def _agent_key(self, realm: str, agent: str) -> int:
+        return self.seal.key32(realm, "agent", agent)
 
     def _address_tokens(self, realm: str, ip: str) -> tuple[bytes, int, int, int, int]:
         index = self.seal.address_index(realm, ip)

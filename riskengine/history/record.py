@@ -160,19 +160,21 @@ def pack(records: Records) -> list[bytes]:
 
 def unpack(stored: Sequence[bytes | None]) -> Records:
     """Return stored histories as records, None as a blank one; RiskEngineError for bytes of a schema not known."""
+    if all(data and data[0] == SCHEMA and len(data) == RECORD.itemsize for data in stored):
+        return np.frombuffer(b"".join(data or b"" for data in stored), RECORD).copy()
     records = blank(len(stored))
-    for index, data in enumerate(stored):
-        if data is None:
+    current = [at for at, data in enumerate(stored) if data and data[0] == SCHEMA and len(data) == RECORD.itemsize]
+    if current:
+        records[current] = np.frombuffer(b"".join([stored[at] or b"" for at in current]), RECORD)
+    for at, data in enumerate(stored) if len(current) < len(stored) else ():
+        if data is None or (data[0] == SCHEMA and len(data) == RECORD.itemsize):
             continue
-        if data[0] == 1 and len(data) == _RECORD_1.itemsize:
-            renew(np.frombuffer(data, _RECORD_1), records[index : index + 1])
-            records["schema"][index] = SCHEMA
-            # It did not count how often an attribute was shown; that is as often as it learned, more or less.
-            records["shown"][index] = min(int(records["learned"][index]), AGED - 1)
-        elif data[0] == SCHEMA and len(data) == RECORD.itemsize:
-            records[index] = np.frombuffer(data, RECORD)[0]
-        else:
+        if data[0] != 1 or len(data) != _RECORD_1.itemsize:
             raise RiskEngineError(f"a stored history has schema {data[0]}; this version reads up to {SCHEMA}")
+        renew(np.frombuffer(data, _RECORD_1), records[at : at + 1])
+        records["schema"][at] = SCHEMA
+        # It did not count how often an attribute was shown; that is as often as it learned, more or less.
+        records["shown"][at] = min(int(records["learned"][at]), AGED - 1)
     return records
 
 
@@ -193,15 +195,6 @@ def place_key(latitude: float, longitude: float) -> int:
         return 0
     north, east = np.rint(latitude * 100) + 9001, np.rint(longitude * 100) % 36000
     return signed(north) << 16 | signed(east)
-
-
-@compiled
-def place_keys(items: np.ndarray) -> np.ndarray:
-    """Return the place key (int64) of each item's point."""
-    found = np.empty(len(items), np.int64)
-    for at in range(len(items)):
-        found[at] = place_key(items[at].latitude, items[at].longitude)
-    return found
 
 
 @compiled

@@ -14,6 +14,7 @@ from riskengine.locate.database import Database, stamp
 from riskengine.locate.listing import Listed
 from riskengine.locate.record import NAN, Spot, System
 from riskengine.locate.registry import Registry
+from riskengine.metrics import LOCATED_HIT, LOCATED_MISS
 from riskengine.network import Kind, Trait
 
 T = TypeVar("T")
@@ -127,6 +128,8 @@ class Atlas:
         """Return the fact of each 128-bit address; unknown for None."""
         found = [UNKNOWN if value is None else self._cached(value) for value in numbers]
         missing = [(at, value) for at, value in enumerate(numbers) if value is not None and found[at] is None]
+        LOCATED_HIT.inc(len(numbers) - len(missing))
+        LOCATED_MISS.inc(len(missing))
         if missing:
             fresh = self._fresh([value for _, value in missing])
             for (at, _), fact in zip(missing, fresh, strict=True):

@@ -85,6 +85,10 @@ class Database(Generic[T]):
         found = [None if offset == NOTHING else self._at(offset) for offset in leaves.offset.tolist()]
         return Answers(found, leaves.prefix.tolist())
 
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return up to `count` addresses that the file knows, drawn over the whole of it, always the same."""
+        return self._tree.sample(count)
+
     def record(self, high: np.ndarray, low: np.ndarray) -> Any:
         """Return the record of the first address as it stands in the file, None if there is none or it is damaged."""
         offset = int(self._tree.find(high[:1], low[:1]).offset[0])

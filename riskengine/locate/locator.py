@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from riskengine.locate import country, listing, manifest, registry
 from riskengine.locate.address import number, plain
 from riskengine.locate.atlas import PLACE, Atlas, Files, Label
 from riskengine.locate.database import ANONYMOUS, ASN, CITY, FETCHED, Database, Stamp, open_all, stamp
+from riskengine.locate.held import HELD, Note, accepted, forget, still_held, write
+from riskengine.locate.movement import FAR_KM, MOST_MOVED, Movement, movement
 from riskengine.locate.record import Spot
 from riskengine.locate.source import (
+    DAY_MS,
     GEONAMES_CREDIT,
     IPFIRE_CREDIT,
     DataSource,
@@ -66,6 +70,8 @@ class Locator:
         """Open what `paths` names; `Locator.open` is the usual way."""
         self._paths = paths
         self._view = _look(paths)
+        self._held: Note | None = None
+        self._held_at = self._view.stamp
 
     @classmethod
     def open(
@@ -107,16 +113,43 @@ class Locator:
         """Return the MaxMind-format files in use."""
         return self._view.atlas.files.all()
 
+    def held(self) -> str | None:
+        """Return a sentence on new files that are held back, None when those in use are those that there are."""
+        return self._held.says if self._held else None
+
     def reload(self) -> bool:
         """Open everything anew if a file changed, in one step; return whether it did.
 
-        When an operator's new file cannot be used DataError says so and the old ones stay in use.
+        When an operator's new file cannot be used DataError says so and the old ones stay in use. They also stay when
+        new ones move an implausible share of places, until these are replaced or accepted; `held` says so then, and so
+        does a note in the home.
         """
         view = self._view
         if not view.atlas.stale() and view.stamp == _manifest_stamp(self._paths.home):
+            self._let_go()
             return False
-        self._view = _look(self._paths)
+        marked = _manifest_stamp(self._paths.home)
+        if self._held is not None and self._held_at == marked and still_held(self._paths.home, self._held):
+            return False
+        fresh = _look(self._paths)
+        files = tuple((str(file.path), file.stamp) for file in fresh.atlas.files.all())
+        found = movement(view.atlas.files.city, fresh.atlas.files.city)
+        if not found.plausible() and not accepted(self._paths.home, files):
+            self._hold(Note(files, _sentence(found)), marked)
+            return False
+        self._view = fresh
+        self._let_go()
         return True
+
+    def _hold(self, note: Note, marked: Stamp) -> None:
+        self._held, self._held_at = note, marked
+        if self._paths.home is not None:
+            write(self._paths.home, HELD, note)
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held = None
+            forget(self._paths.home, HELD)
 
     def explain(self, address: str) -> dict[str, Any]:
         """Return all that every database says of one address, and what was made of it, as JSON-able values.
@@ -165,6 +198,14 @@ def _look(paths: Paths) -> View:
     return View(atlas, fetched, marked, problem)
 
 
+def _sentence(found: Movement) -> str:
+    return (
+        f"The new geolocation files are held back: {found.share():.0%} of {found.sampled:,} addresses would move by "
+        f"more than {FAR_KM:.0f} km, to another country or to nowhere, and an edition moves less than "
+        f"{MOST_MOVED:.0%}. Replace them, or say `riskengine geo accept`."
+    )
+
+
 def _open_city(paths: Paths) -> tuple[manifest.Manifest | None, str | None, tuple[Database[Spot], ...]]:
     """Return the city files, the operator's or else the fetched ones with manifest, or why not these."""
     if paths.city is not None:
@@ -185,20 +226,23 @@ def _manifest_stamp(home: Path | None) -> Stamp:
 
 def _source(view: View, now_ms: int) -> DataSource:
     """Return the source of a view's places as of `now_ms`."""
-    files = view.atlas.files
-    damaged = any(file.damaged for file in files.all())
+    return _told(view.atlas, view.fetched, any(file.damaged for file in view.atlas.files.all()), now_ms // DAY_MS)
+
+
+@lru_cache(8)  # asked for by every batch, and another one only by the day
+def _told(atlas: Atlas, found: manifest.Manifest | None, damaged: bool, day: int) -> DataSource:
+    files = atlas.files
     credits = (IPFIRE_CREDIT, GEONAMES_CREDIT)
-    if view.fetched is not None:
-        found = view.fetched
+    if found is not None:
         fresh = DataSource(found.name, found.date, found.licence, found.attribution + credits, "city", (), 1.0)
     elif files.city:
         oldest = min(files.city, key=lambda file: file.built)
         licence, lines = licence_of(oldest.type)
         fresh = DataSource(oldest.type, oldest.date, licence, lines + credits, "city", (), 1.0)
     else:
-        date = view.atlas.registry.date
+        date = atlas.registry.date
         fresh = DataSource("IPFire Location", date, "CC BY-SA 4.0", credits, "country", (), 1.0)
-    age = fresh.age_days(now_ms)
+    age = fresh.age_days(day * DAY_MS)
     return DataSource(
         fresh.name,
         fresh.date,

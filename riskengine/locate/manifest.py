@@ -69,10 +69,14 @@ def read(path: Path) -> Manifest | None:
 
 def write(path: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step that survives a power cut."""
+    replace(path, json.dumps(asdict(manifest), indent=2))
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a small file in one step that survives a power cut."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     with fresh.open("w", encoding="utf-8") as file:
-        json.dump(asdict(manifest), file, indent=2)
-        file.write("\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

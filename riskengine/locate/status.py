@@ -6,6 +6,7 @@ from pathlib import Path
 
 from riskengine.errors import DataError
 from riskengine.locate import manifest
+from riskengine.locate.held import held
 from riskengine.locate.locator import Locator
 from riskengine.locate.source import DAMAGED, DataSource
 
@@ -63,6 +64,9 @@ def status(
         for file in locator.files()
     )
     warnings = _warnings(source, source.age_days(now), files)
+    why = held(home, [file.path for file in files])
+    if why is not None:
+        warnings = (why, *warnings)
     return Status(source, source.age_days(now), files, fetched, before, locator.problem(), warnings)
 
 

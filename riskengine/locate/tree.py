@@ -5,10 +5,16 @@ node, equal to it is "nothing known", above it points into the data section.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from riskengine.compiled import compiled, signed
+
 NOTHING = -1
+# 2000::/3, where global IPv6 addresses lie.
+_GLOBAL, _GLOBAL_BITS = np.array([1 << 61], np.uint64), 3
+_NO_LOW = np.zeros(1, np.uint64)
 SEPARATOR = 16  # zero bytes between the tree and the data section
 _V4_BITS, _V6_BITS = 32, 128
 _SPACE_BEFORE_V4 = 96  # in an IPv6 tree IPv4 lies below ::/96
@@ -54,28 +60,85 @@ class Tree:
         prefix = np.where(value < self._count, _V6_BITS, prefix)
         return Leaves(np.where(value > self._count, value - self._count + self.size, NOTHING), prefix)
 
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return up to `count` addresses that have a record, as `find` takes them, always the same ones.
+
+        Each is a walk that takes either side alike wherever something is known on both: so it finds what there is also
+        in a tree that is almost empty. In an IPv6 tree that holds IPv4 too, each has half.
+        """
+        rng, walks = np.random.default_rng(0), []
+        v6 = self._version == 6
+        v6_root = int(self._descend(_GLOBAL, _NO_LOW, 0, _GLOBAL_BITS)[0][0]) if v6 else self._count
+        both = v6_root != self._count and self._v4_root != self._count
+        if self._v4_root != self._count:
+            top, _ = self._walk(rng, self._v4_root, np.zeros(count // 2 if both else count, np.uint64), 0, _V4_BITS)
+            walks.append((np.zeros_like(top), np.uint64(0xFFFF << 32) | top >> np.uint64(32)))
+        if v6_root != self._count:
+            begun = np.repeat(_GLOBAL, count // 2 if both else count)
+            walks.append(self._walk(rng, v6_root, begun, _GLOBAL_BITS, _V6_BITS))
+        if not walks:
+            return _NO_LOW[:0], _NO_LOW[:0]
+        high, low = zip(*walks, strict=True)
+        return np.concatenate(high), np.concatenate(low)
+
+    def _walk(
+        self, rng: np.random.Generator, root: int, high: np.ndarray, first: int, bits: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return where walks from `root` end, which lies below the first bits of `high`; the bits left are drawn."""
+        value, low = np.full(len(high), root, np.int64), np.zeros(len(high), np.uint64)
+        for depth in range(first, bits):
+            side = rng.integers(0, 2, len(high))
+            on = np.flatnonzero(value < self._count)
+            there = self._records(value[on], side[on])
+            nothing = there == self._count
+            side[on] ^= nothing
+            value[on] = np.where(nothing, self._records(value[on], side[on]), there)
+            half, shift = (high, 63 - depth) if depth < 64 else (low, 127 - depth)
+            half |= side.astype(np.uint64) << np.uint64(shift)
+        known = value > self._count
+        return high[known], low[known]
+
     def _descend(self, high: np.ndarray, low: np.ndarray, root: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the record that each walk ended with, and after how many bits."""
-        value = np.full(len(high), root, np.int64)
-        prefix = np.zeros(len(high), np.int64)
-        on = np.flatnonzero(value < self._count)
-        for depth in range(bits):
-            if not len(on):
-                break
-            half, shift = (high, 63 - depth) if depth < 64 else (low, 127 - depth)
-            value[on] = self._records(value[on], (half[on] >> np.uint64(shift) & np.uint64(1)).astype(np.int64))
-            prefix[on] = depth + 1
-            on = on[value[on] < self._count]
-        return value, prefix
+        return _descend(self._nodes, self._bits, high, low, root, bits)
 
     def _records(self, node: np.ndarray, side: np.ndarray) -> np.ndarray:
         """Return the left (0) or right (1) record of each node."""
-        nodes, size = self._nodes, self._bits // 8
-        first = side * (size + (self._bits == 28))
-        value: np.ndarray = nodes[node, first].astype(np.int64)
-        for at in range(1, size):
-            value = value << 8 | nodes[node, first + at]
-        if self._bits == 28:  # the middle byte holds the four highest bits of both
-            middle = nodes[node, 3].astype(np.int64)
-            value = value | np.where(side == 0, middle >> 4, middle & 15) << 24
-        return value
+        return _records(self._nodes, self._bits, node, side)
+
+
+@compiled
+def _descend(
+    nodes: np.ndarray, width: int, high: np.ndarray, low: np.ndarray, root: int, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    values, prefixes = np.empty(len(high), np.int64), np.empty(len(high), np.int64)
+    for at in range(len(high)):
+        value, depth = root, 0
+        while depth < bits and value < len(nodes):
+            half, shift = (high[at], 63 - depth) if depth < 64 else (low[at], 127 - depth)
+            value = _record(nodes, width, value, signed(half >> np.uint64(shift) & np.uint64(1)))
+            depth += 1
+        values[at], prefixes[at] = value, depth
+    return values, prefixes
+
+
+@compiled
+def _records(nodes: np.ndarray, width: int, node: np.ndarray, side: np.ndarray) -> np.ndarray:
+    found = np.empty(len(node), np.int64)
+    for at in range(len(node)):
+        found[at] = _record(nodes, width, node[at], side[at])
+    return found
+
+
+@compiled
+def _record(nodes: np.ndarray, width: int, node: int, side: Any) -> int:
+    """Return one record of a node; of 28 bits the middle byte holds the four highest of both."""
+    size = width // 8
+    first = side * (size + (1 if width == 28 else 0))
+    value = 0
+    if width == 28:
+        middle = signed(nodes[node, 3])
+        value = middle >> 4 if side == 0 else middle & 15
+    for at in range(size):
+        value = value << 8 | signed(nodes[node, first + at])
+    return value

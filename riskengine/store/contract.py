@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event as decided. Clear columns are for finding it; what is personal lies in the two sealed blobs.
 
     `id` is unique and grows with the time of arrival; `event_key` is the blind index of realm and event id (16 bytes),
@@ -46,8 +45,7 @@ class EventRow:
     state: str = "open"  # the last report that counts: open, or one of REPORT_RESULTS
 
 
-@dataclass(frozen=True, slots=True)
-class ReportRow:
+class ReportRow(NamedTuple):
     """One report as accepted. `event` is None for `remediated`; `detail` is sealed (amr, who reported)."""
 
     id: int
@@ -61,8 +59,7 @@ class ReportRow:
     detail: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(NamedTuple):
     """A user's sealed history record; `seq` is the number of the last item it has taken in."""
 
     user_ref: bytes
@@ -71,8 +68,7 @@ class HistoryRow:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CellKey:
+class CellKey(NamedTuple):
     """One counter cell: what is counted (user, address, prefix), of whom (8-byte key), in which minute since 1970."""
 
     kind: str
@@ -80,13 +76,20 @@ class CellKey:
     minute: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """Counts of one cell; `users` are the keys (unsigned 32 bit) of those tried in vain with their failures, sorted."""
 
     attempts: int
     failures: int
     users: tuple[tuple[int, int], ...]
+
+
+class Counted(NamedTuple):
+    """Stored counter cells as rows: `cells` of (kind, key, minute, attempts, failures), `users` of (kind, key, minute,
+    user, failures). Rows of several workers stand beside each other. Keys are signed numbers of 64 bits here."""
+
+    cells: Sequence[tuple[str, int, int, int, int]]
+    users: Sequence[tuple[str, int, int, int, int]]
 
 
 class DayCell(NamedTuple):
@@ -153,8 +156,8 @@ class Transaction(Protocol):
     def load_histories(self, users: Collection[bytes]) -> dict[bytes, HistoryRow]:
         """Return what is stored of these users, by user_ref; an unknown user is absent."""
 
-    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
-        """Return all cells within the spans (kind, key, first minute, last minute), all workers added up."""
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> Counted:
+        """Return all cells within the spans (kind, key, first minute, last minute)."""
 
     def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
         """Return all day cells within the spans (key, first day, last day), which name each key once. Rows of several

@@ -1,9 +1,11 @@
 """One interface to the two databases, and what their failures mean to a caller."""
 
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError
@@ -48,7 +50,7 @@ class Database(Protocol):
     def write(self, connection: Connection, name: str, rows: Sequence[Row]) -> None:
         """Write rows by one of the named statements."""
 
-    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
+    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Give the counts and the users of all cells in spans that do not overlap; there is at least one."""
 
     def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
@@ -72,17 +74,24 @@ def opened(url: str, wait_seconds: float | None = None) -> Database:
         raise SettingsError("DATABASE_URL must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME") from None
 
 
+# The same, of statements that go to the driver itself.
+_DRIVERS = (
+    *(sqlite3.OperationalError, sqlite3.InterfaceError, sqlite3.InternalError),
+    *(psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError),
+)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn every way in which a database can fail to answer into StoreUnavailable; defects pass as they are."""
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError) as error:
-        cause = type(error.orig).__name__
+    except (OperationalError, InterfaceError, InternalError, *_DRIVERS) as error:
+        cause = type(getattr(error, "orig", error)).__name__
         raise StoreUnavailable(f"the database (RISKENGINE_DATABASE_URL) did not answer ({cause})") from error
     except PoolTimeout as error:
         raise StoreUnavailable("every connection to the database is busy") from error
-    except DatabaseError as error:
-        if type(error) is DatabaseError:  # a damaged file; its subclasses are defects of ours
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        if type(error) in (DatabaseError, sqlite3.DatabaseError):  # a damaged file; its subclasses are defects of ours
             raise StoreUnavailable("the database file is damaged or is none") from error
         raise

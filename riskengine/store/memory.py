@@ -13,12 +13,14 @@ from riskengine.store.contract import (
     AccessKeyRow,
     Cell,
     CellKey,
+    Counted,
     DayCell,
     EventRow,
     HistoryRow,
     PolicyRow,
     ReportRow,
 )
+from riskengine.store.statements import merged, signed
 
 # What puts one thing back as it was.
 Undo = Callable[[], object]
@@ -213,10 +215,10 @@ class MemoryTransaction:
         histories = self._store.histories
         return {user: histories[user] for user in users if user in histories}
 
-    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> Counted:
         """Return all cells within the spans (kind, key, first minute, last minute)."""
-        found = {}
-        for kind, key, first, last in set(spans):
+        cells, users = [], []
+        for kind, key, first, last in merged(spans):
             minutes = self._store.cells.get((kind, key))
             if minutes is None:
                 continue
@@ -225,9 +227,9 @@ class MemoryTransaction:
             for minute in within:
                 counts = minutes.get(minute)
                 if counts is not None and first <= minute <= last:
-                    cell = Cell(counts.attempts, counts.failures, tuple(sorted(counts.users.items())))
-                    found[CellKey(kind, key, minute)] = cell
-        return found
+                    cells.append((kind, signed(key), minute, counts.attempts, counts.failures))
+                    users += [(kind, signed(key), minute, *user) for user in counts.users.items()]
+        return Counted(cells, users)
 
     def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
         """Return all day cells within the spans (key, first day, last day)."""
@@ -269,7 +271,7 @@ class MemoryTransaction:
                 self._append(store.reports_about[report.event], report.id)
         for row, state in states.items():
             if row in store.event_rows:
-                self._set(store.event_rows, row, replace(store.event_rows[row], state=state))
+                self._set(store.event_rows, row, store.event_rows[row]._replace(state=state))
         for history in histories:
             self._set(store.histories, history.user_ref, history)
         for at, cell in cells.items():

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from select import POLLIN, poll
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import (
@@ -25,9 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.types import TypeEngine
 
-from riskengine.errors import StoreUnavailable
+from riskengine.errors import SettingsError, StoreUnavailable
+from riskengine.store.pipeline import Talk
 from riskengine.store.statements import FINDS, Row, inserts
 from riskengine.store.tables import EVENT_IDS, EVENTS
 
@@ -37,6 +41,8 @@ STATEMENT_MS = 500
 # A process that died or hangs inside a transaction must not hold its users for long.
 IDLE_MS = 5_000
 PATIENT_MS = 600_000
+# A server that loses power after it took a statement sends nothing more: without these it would be waited for 2 hours.
+_ALIVE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
 # Advisory locks of two numbers are apart from those of one, which are the users'.
 _UPGRADE_LOCK = (0x7269736B, 1)
 
@@ -44,18 +50,15 @@ _LOCK = """\
 SELECT place FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked (key, place)
 WHERE pg_try_advisory_xact_lock(key)"""
 _SPANS = """\
-SELECT counters.kind, counters.key, counters.minute,
-sum(counters.attempts)::bigint, sum(counters.failures)::bigint
+SELECT counters.kind, counters.key, counters.minute, counters.attempts, counters.failures
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) AS span (kind, key, low, high)
 JOIN counters ON counters.key = span.key AND counters.kind = span.kind
-AND counters.minute BETWEEN span.low AND span.high
-GROUP BY counters.key, counters.kind, counters.minute"""
+AND counters.minute BETWEEN span.low AND span.high"""
 _SPAN_USERS = """\
-SELECT users.kind, users.key, users.minute, users.user_key, sum(users.failures)::bigint
+SELECT users.kind, users.key, users.minute, users.user_key, users.failures
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) AS span (kind, key, low, high)
 JOIN counter_users AS users ON users.key = span.key AND users.kind = span.kind
-AND users.minute BETWEEN span.low AND span.high
-GROUP BY users.key, users.kind, users.minute, users.user_key"""
+AND users.minute BETWEEN span.low AND span.high"""
 _DAYS = """\
 SELECT days.key, days.day, days.regulars, days.came, days.tried
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS span (key, low, high)
@@ -65,20 +68,43 @@ JOIN days ON days.key = span.key AND days.day BETWEEN span.low AND span.high"""
 _DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
+class _Work(Talk):
+    """A transaction's talk, and the histories of the users it has locked: read with the lock, nobody else changes them
+    until it ends."""
+
+    def __init__(self, connection: Connection, *begin: str) -> None:
+        super().__init__(connection, *begin)
+        self.histories: dict[bytes, Row | None] = {}
+
+
 class Postgresql:
     """The statements in PostgreSQL's words, over psycopg."""
 
     def __init__(self, url: URL, wait_seconds: float = LOCK_MS / 1000) -> None:
-        self._lock_ms = round(wait_seconds * 1000)
-        # The ping before use is what picks up a restarted server without failing a batch.
+        url, pooled = _without_pooler(url)
+        limits = {
+            "synchronous_commit": "on",
+            "lock_timeout": round(wait_seconds * 1000),
+            "statement_timeout": STATEMENT_MS,
+            "idle_in_transaction_session_timeout": IDLE_MS,
+        }
+        # Behind a pooler the session is another one each time: then each transaction says so for itself.
+        scope = "true" if pooled else "false"
+        said = ", ".join(f"set_config('{name}', '{value}', {scope})" for name, value in limits.items())
+        self._in_session = [] if pooled else [f"SELECT {said}"]
+        self._begin = ["BEGIN", f"SELECT {said}"] if pooled else ["BEGIN"]
         self.engine: Engine = create_engine(
             url,
             hide_parameters=True,
-            pool_pre_ping=True,
             pool_timeout=0.5,
-            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000},
+            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000} | _ALIVE
+            | ({"prepare_threshold": None} if pooled else {}),
         )
         event.listen(self.engine, "connect", self._prepare)
+        event.listen(self.engine, "checkout", self._look_alive)
+        event.listen(self.engine, "begin", self._start)
+        event.listen(self.engine, "before_cursor_execute", self._catch_up)
+        self._works: WeakKeyDictionary[Connection, _Work] = WeakKeyDictionary()
         self.reader: Engine = self.engine
         self._writes = {name: _compiled(insert) for name, insert in inserts(_begun).items()}
         self._claim = _compiled(inserts(_begun)["event_ids"].returning(EVENT_IDS.c.event_key))
@@ -95,9 +121,10 @@ class Postgresql:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Begin a transaction; it commits, or rolls back on an exception."""
+        """Begin a transaction; it commits, or rolls back on an exception. Its writes go out with the commit."""
         with self.engine.begin() as connection:
             yield connection
+            self._works[connection].commit()
 
     def exists(self) -> bool:
         """Return True: whether the server has the database shows on connecting."""
@@ -119,13 +146,20 @@ class Postgresql:
 
     def lock_users(self, connection: Connection, users: Collection[bytes]) -> set[bytes]:
         """Return the users locked for this transaction. It waits for none, so it cannot deadlock."""
+        work = self._works[connection]
         asked = sorted(set(users))
         keys = [int.from_bytes(user[:8], signed=True) for user in asked]
-        return {asked[place - 1] for (place,) in _rows(connection, _LOCK, (keys,))}
+        # In this order: a statement sees what was committed before it begins, and so what the last holder wrote.
+        places, rows = work.ask((_LOCK, (keys,)), (self._finds["history"], {"keys": asked}))
+        obtained = [asked[place - 1] for (place,) in places]
+        stored = {row[0]: row for row in rows}
+        work.histories |= {user: stored.get(user) for user in obtained}
+        return set(obtained)
 
     def claim(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, int]:
         """Take the ids that are free; return the others with their row ids."""
-        fresh = {key for (key,) in _rows(connection, self._claim, self._turned("event_ids", claims))}
+        [rows] = self._works[connection].ask((self._claim, self._turned("event_ids", claims)))
+        fresh = {key for (key,) in rows}
         others = [claim[0] for claim in claims if claim[0] not in fresh]
         taken: dict[bytes, int] = dict(self.find(connection, "taken", others))
         if len(taken) < len(others):
@@ -134,37 +168,72 @@ class Postgresql:
 
     def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Sequence[Row]:
         """Return the rows of one of FINDS whose column is among `keys`."""
-        return _rows(connection, self._finds[name], {"keys": list(keys)}) if keys else ()
+        work = self._works[connection]
+        if name == "history" and work.histories.keys() >= set(keys):
+            return [row for key in keys if (row := work.histories[key]) is not None]
+        return work.ask((self._finds[name], {"keys": list(keys)}))[0] if keys else ()
 
     def write(self, connection: Connection, name: str, rows: Sequence[Row]) -> None:
         """Write `rows` by one of the inserts, or `states`: (state, event id) each."""
         if rows:
-            connection.exec_driver_sql(self._writes[name], self._turned(name, rows))
+            work = self._works[connection]
+            if name == "histories":
+                work.histories.clear()
+            work.put_off(self._writes[name], self._turned(name, rows))
 
-    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Iterable[Row], Iterable[Row]]:
+    def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Return (kind, key, minute, attempts, failures) and (kind, key, minute, user key, failures) in the spans."""
         given = tuple(map(list, zip(*spans, strict=True)))
-        return _rows(connection, _SPANS, given), _rows(connection, _SPAN_USERS, given)
+        counts, users = self._works[connection].ask((_SPANS, given), (_SPAN_USERS, given))
+        return counts, users
 
     def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
         """Return (key, day, regulars, came, tried) within the spans."""
-        return _rows(connection, _DAYS, tuple(map(list, zip(*spans, strict=True))))
+        return self._works[connection].ask((_DAYS, tuple(map(list, zip(*spans, strict=True)))))[0]
 
     def _turned(self, name: str, rows: Sequence[Row]) -> dict[str, list[Any]]:
         """Return rows as one list a column: the statement reads the same for any number of them."""
         return dict(zip(self._columns[name], map(list, zip(*rows, strict=True)), strict=True))
 
-    def _prepare(self, connection: psycopg.Connection, _record: object) -> None:
-        """Set up a new session: answered means durable, and nothing waits for long."""
+    def _prepare(self, connection: "psycopg.Connection[Row]", _record: object) -> None:
+        """Set up a new session: answered means durable, nothing waits long, and we say when a transaction begins."""
         connection.autocommit = True
-        for setting in (
-            "synchronous_commit = on",
-            f"lock_timeout = {self._lock_ms}",
-            f"statement_timeout = {STATEMENT_MS}",
-            f"idle_in_transaction_session_timeout = {IDLE_MS}",
-        ):
-            connection.execute(f"SET {setting}")
-        connection.autocommit = False
+        for statement in self._in_session:
+            connection.execute(statement)
+
+    def _start(self, connection: Connection) -> None:
+        """Begin a transaction, with its first statement."""
+        self._works[connection] = _Work(connection, *self._begin)
+
+    def _look_alive(self, connection: "psycopg.Connection[Row]", _record: object, _proxy: object) -> None:
+        """Have a connection replaced that a restarted server has closed, before anything is sent on it.
+
+        A server has nothing to say to an idle connection but its end. Looking costs no round trip, unless it has.
+        """
+        heard = poll()
+        heard.register(connection.fileno(), POLLIN)
+        if heard.poll(0):
+            try:
+                self.engine.dialect.do_ping(connection)  # type: ignore[arg-type]
+            except psycopg.Error as error:
+                raise DisconnectionError("the server has closed the connection") from error
+
+    def _catch_up(self, connection: Connection, *_: object) -> None:
+        """Run what was put off before a statement of SQLAlchemy's, which may look at it."""
+        self._works[connection].run()
+
+
+def _without_pooler(url: URL) -> tuple[URL, bool]:
+    """Return a URL without `pooler`, which is ours, and whether it says that each transaction may get another session.
+
+    >>> from sqlalchemy import make_url
+    >>> _without_pooler(make_url("postgresql://db/risk?pooler=transaction"))
+    (postgresql://db/risk, True)
+    """
+    pooler = url.query.get("pooler")
+    if pooler not in (None, "transaction"):
+        raise SettingsError("DATABASE_URL says pooler=…, which can only be transaction")
+    return url.difference_update_query(["pooler"]), pooler is not None
 
 
 def _list_of(kind: TypeEngine[Any]) -> ARRAY[Any]:
@@ -188,9 +257,3 @@ def _begun(table: Table) -> Any:
 def _compiled(statement: Any) -> str:
     # Binary lists: as text, every byte would be escaped and read back.
     return str(statement.compile(dialect=_DIALECT)).replace(")s::", ")b::")
-
-
-def _rows(connection: Connection, statement: str, values: Any) -> Sequence[Row]:
-    # The driver's own tuples: the rows are made into ours at once, a layer between would only cost.
-    cursor = connection.exec_driver_sql(statement, values).cursor
-    return cursor.fetchall() if cursor else ()

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ from riskengine.store.contract import (
     AccessKeyRow,
     Cell,
     CellKey,
+    Counted,
     DayCell,
     EventRow,
     HistoryRow,
@@ -26,12 +26,8 @@ from riskengine.store.contract import (
 from riskengine.store.database import Database, opened, translated
 from riskengine.store.schema import schema_status, upgrade
 from riskengine.store.statements import (
-    event_values,
-    history_values,
     merged,
-    report_values,
     signed,
-    unsigned,
 )
 from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTORIES, META, POLICIES, REPORTS, WORKERS
 
@@ -75,20 +71,13 @@ class SqlTransaction:
         with translated():
             return {row[0]: HistoryRow(*row) for row in self._database.find(self._connection, "history", users)}
 
-    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> dict[CellKey, Cell]:
-        """Return all cells within the spans (kind, key, first minute, last minute), all workers added up."""
+    def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> Counted:
+        """Return all cells within the spans (kind, key, first minute, last minute)."""
         wanted = [(kind, signed(key), first, last) for kind, key, first, last in merged(spans)]
         if not wanted:
-            return {}
+            return Counted((), ())
         with translated():
-            counts, users = self._database.cells(self._connection, wanted)
-        users_of = defaultdict(list)
-        for kind, key, minute, user, failures in users:
-            users_of[kind, key, minute].append((user, failures))
-        return {
-            CellKey(kind, unsigned(key), minute): Cell(attempts, failures, tuple(sorted(users_of[kind, key, minute])))
-            for kind, key, minute, attempts, failures in counts
-        }
+            return Counted(*self._database.cells(self._connection, wanted))
 
     def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
         """Return all day cells within the spans (key, first day, last day), each worker's rows by themselves."""
@@ -121,11 +110,11 @@ class SqlTransaction:
         worker = self._worker
         counted = sorted((signed(at.key), at.kind, at.minute, cell) for at, cell in cells.items())
         rows = {
-            "events": [event_values(event) for event in events],
-            "reports": [report_values(report) for report in reports],
+            "events": events,
+            "reports": reports,
             # After the events: a report may speak of one in the same batch.
             "states": [(states[event], event) for event in sorted(states)],
-            "histories": [history_values(history) for history in sorted(histories, key=lambda h: h.user_ref)],
+            "histories": sorted(histories),
             "counters": [
                 (key, kind, minute, worker, cell.attempts, cell.failures) for key, kind, minute, cell in counted
             ],

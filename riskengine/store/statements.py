@@ -1,13 +1,10 @@
 """What the scoring transaction says to a database, written once; each database compiles it once, when it opens."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Column, Select, Table, select
 
-from riskengine.store.contract import EventRow, HistoryRow, ReportRow
 from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, REPORTS
 
 Row = tuple[Any, ...]
@@ -22,10 +19,6 @@ FINDS: dict[str, tuple[Select[Any], Column[Any]]] = {
     "taken": (select(EVENT_IDS.c.event_key, EVENT_IDS.c.event), EVENT_IDS.c.event_key),
     "history": (select(HISTORIES), HISTORIES.c.user_ref),
 }
-
-event_values: Callable[[EventRow], Row] = attrgetter(*(field.name for field in fields(EventRow)))
-report_values: Callable[[ReportRow], Row] = attrgetter(*(field.name for field in fields(ReportRow)))
-history_values: Callable[[HistoryRow], Row] = attrgetter(*(field.name for field in fields(HistoryRow)))
 
 
 def inserts(begin: Callable[[Table], Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The tables as SQLAlchemy Core sees them, for SQLite and PostgreSQL; the migrations make the same.
 
-No foreign keys lead to `events`: PostgreSQL cannot keep its id unique across month partitions, and a purge
-removes events by the month. Times are milliseconds since 1970.
+No foreign keys lead to `events`: on PostgreSQL a month of them goes at once, see partitions.py. Times are milliseconds
+since 1970.
 """
 
 from sqlalchemy import (
@@ -78,6 +78,7 @@ EVENTS = Table(
     _one_of("source", ("engine", "fallback")),
     _one_of("state", ("open", *REPORT_RESULTS)),
     CheckConstraint("score BETWEEN 0 AND 1000", name="score"),
+    postgresql_partition_by="RANGE (id)",
 )
 # The scoring transaction pays for each of these, so there are no more: other filters walk them.
 Index(None, EVENTS.c.user_ref, EVENTS.c.occurred_at)

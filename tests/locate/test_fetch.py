@@ -16,6 +16,7 @@ import pytest
 
 from riskengine.errors import DataError
 from riskengine.locate.fetch import ARTEFACTS, Artefact, Stderr, fetch, rollback
+from riskengine.locate.held import ACCEPTED, note_of, write
 from riskengine.locate.locator import Locator
 from riskengine.locate.manifest import installed, previous
 from riskengine.locate.status import status
@@ -273,8 +274,10 @@ def test_a_running_locator_follows_a_fetch(home: Path, newer: Artefact, older: A
     fetch(home, artefacts=(older,), progress=Steps())
     assert locator.reload()
     assert locator.locate([ADDRESS]).labels[0].city == "New York"
-    fetch(home, artefacts=(newer,), progress=Steps())
+    found = fetch(home, artefacts=(newer,), progress=Steps())
     assert locator.locate([ADDRESS]).labels[0].city == "New York"
+    assert not locator.reload(), "from New York to Tokyo, the whole of it: no edition does that"
+    write(home, ACCEPTED, note_of([home / "geo" / found.folder / file.name for file in found.files], "accepted"))
     assert locator.reload()
     assert locator.locate([ADDRESS]).labels[0].city == "Tokyo"
 

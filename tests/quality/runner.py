@@ -14,7 +14,7 @@ from riskengine.assess import Assessments, assess
 from riskengine.batch import Batch, Names, Role
 from riskengine.counters.minutes import Span
 from riskengine.engine.admit import Entry, entry
-from riskengine.engine.arrival import Arrival
+from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.attempts import count_attempts
 from riskengine.engine.rows import event_rows
 from riskengine.engine.sharing import count_days, shown
@@ -25,6 +25,7 @@ from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
 from riskengine.replay import REALM, REPLAY_KEYS
 from riskengine.seal import Seal
+from riskengine.store.contract import Counted
 from tests.quality.parameters import Parameters
 from tests.quality.population import Log, generate
 
@@ -65,7 +66,7 @@ def prepare(parameters: Parameters) -> Prepared:
     entries = []
     for number, event in enumerate(log.events):
         assert event.occurred_at is not None
-        arrival = Arrival(REALM, event, event.occurred_at, reports=True, stated_at=event.occurred_at)
+        arrival = Arrival(REALM, event, event.occurred_at, reports=True, text=canonical(event))
         entries.append(entry(number, arrival, tokeniser))
     refs = {one.tokens.user_ref: 0 for one in entries if one.tokens.user_ref is not None}
     number_of = {ref: number for number, ref in enumerate(refs)}
@@ -95,8 +96,8 @@ def run(prepared: Prepared, policy: Policy) -> Run:
     """Return what a policy makes of a log."""
     counted = prepared.events.copy()
     tokens, limits = [one.tokens for one in prepared.entries], policy.attempts
-    count_attempts(counted, tokens, {}, Span(limits.window_minutes, limits.failures_per_user))
-    count_days(counted, shown(counted, prepared.entries, Seal(REPLAY_KEYS)), [], policy.sharing)
+    count_attempts(counted, tokens, Counted((), ()), Span(limits.window_minutes, limits.failures_per_user))
+    count_days(counted, shown(counted, prepared.entries, Seal(REPLAY_KEYS)), np.zeros((0, 5), np.int64), policy.sharing)
     batch = prepared.batch.copy()
     batch[prepared.at] = counted
     reports = np.flatnonzero(batch["role"] == Role.REPORT)

@@ -1,9 +1,10 @@
 """Rows to store: whole, with what a test does not care about filled in."""
 
+from collections import Counter, defaultdict
 from itertools import count
 from typing import Any
 
-from riskengine.store.contract import AccessKeyRow, EventRow, HistoryRow, ReportRow
+from riskengine.store.contract import AccessKeyRow, Cell, CellKey, Counted, EventRow, HistoryRow, ReportRow
 
 ALICE, BOB = b"alice".ljust(16, b"."), b"bob".ljust(16, b".")
 _ids = count(1)
@@ -72,3 +73,17 @@ def access_key(name: str, **given: Any) -> AccessKeyRow:
         "expires_at": 200,
     }
     return AccessKeyRow(id=name, **(filled | given))
+
+
+def cells_of(found: Counted) -> dict[CellKey, Cell]:
+    """Return stored counter cells by their keys, all workers added up."""
+    counts: Counter[tuple[CellKey, str]] = Counter()
+    users: defaultdict[CellKey, Counter[int]] = defaultdict(Counter)
+    for kind, key, minute, attempts, failures in found.cells:
+        at = CellKey(kind, key % 2**64, minute)
+        counts[at, "attempts"] += attempts
+        counts[at, "failures"] += failures
+    for kind, key, minute, user, failures in found.users:
+        users[CellKey(kind, key % 2**64, minute)][user] += failures
+    keys = {at for at, _ in counts}
+    return {at: Cell(counts[at, "attempts"], counts[at, "failures"], tuple(sorted(users[at].items()))) for at in keys}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, HistoryRow, PolicyRow, ReportRow, Store
-from tests.store.rows import ALICE, BOB, access_key, event, history, key, report
+from tests.store.rows import ALICE, BOB, access_key, cells_of, event, history, key, report
 
 BIG = 2**64 - 1
 FAR = 2**63 - 1  # the largest key of a day cell
@@ -40,7 +40,7 @@ def everything(store: Store) -> list[Any]:
             tx.items_of(ALICE),
             tx.items_of(BOB),
             tx.load_histories([ALICE, BOB]),
-            tx.load_cells([("user", 1, 0, 10), ("address", BIG, 0, 10)]),
+            cells_of(tx.load_cells([("user", 1, 0, 10), ("address", BIG, 0, 10)])),
             sorted(tx.load_days([(1, 0, 10), (FAR, 0, 10)])),
             sorted(tx.find_events([key(f"event {row}") for row in range(100)])),
         ]
@@ -75,7 +75,7 @@ def test_what_is_not_there_is_absent(store: Store) -> None:
         assert tx.find_events([key("none")]) == {}
         assert tx.events_by_id([5]) == {}
         assert tx.load_histories([ALICE]) == {}
-        assert tx.load_cells([("user", 1, 0, 10)]) == {}
+        assert cells_of(tx.load_cells([("user", 1, 0, 10)])) == {}
         assert tx.items_of(ALICE) == ([], [])
         assert tx.reports_on(5) == []
     assert store.read_event(key("none")) is None
@@ -90,7 +90,7 @@ def test_asking_for_nothing_gives_nothing(store: Store) -> None:
         assert tx.find_events([]) == {}
         assert tx.events_by_id([]) == {}
         assert tx.load_histories([]) == {}
-        assert tx.load_cells([]) == {}
+        assert cells_of(tx.load_cells([])) == {}
         assert tx.load_days([]) == []
         tx.save([], [], {}, [], {})
         tx.save_days([])
@@ -105,7 +105,7 @@ def test_a_transaction_reads_what_it_wrote(store: Store) -> None:
         assert tx.find_events([row.event_key])[row.event_key].state == "step_up_passed"
         assert len(tx.reports_on(1)) == 1
         assert tx.load_histories([ALICE]) == {ALICE: history()}
-        assert tx.load_cells([("user", 1, 5, 5)]) == {CellKey("user", 1, 5): Cell(1, 1, ((7, 1),))}
+        assert cells_of(tx.load_cells([("user", 1, 5, 5)])) == {CellKey("user", 1, 5): Cell(1, 1, ((7, 1),))}
 
 
 def test_an_exception_rolls_everything_back(store: Store) -> None:
@@ -225,7 +225,9 @@ def test_counts_are_added_up_and_users_joined(store: Store) -> None:
     save(store, cells={at: Cell(3, 2, ((1, 1), (2, 1))), CellKey("prefix", BIG, 5): Cell(9, 0, ())})
 
     with store.transaction() as tx:
-        assert tx.load_cells([("address", BIG, 5, 5)]) == {at: Cell(6, 5, ((1, 1), (2, 2), (4_294_967_295, 2)))}
+        found = cells_of(tx.load_cells([("address", BIG, 5, 5)]))
+
+    assert found == {at: Cell(6, 5, ((1, 1), (2, 2), (4_294_967_295, 2)))}
 
 
 def test_a_span_holds_both_its_ends_and_nothing_beside(store: Store) -> None:
@@ -234,7 +236,7 @@ def test_a_span_holds_both_its_ends_and_nothing_beside(store: Store) -> None:
     save(store, cells=cells | {CellKey("user", 8, 4): Cell(1, 0, ())})
 
     with store.transaction() as tx:
-        found = tx.load_cells([("user", 7, 3, 5)])
+        found = cells_of(tx.load_cells([("user", 7, 3, 5)]))
 
     assert found == {CellKey("user", 7, minute): Cell(1, 1, ((minute, 1),)) for minute in (3, 4, 5)}
 
@@ -243,7 +245,7 @@ def test_overlapping_spans_count_nothing_twice(store: Store) -> None:
     save(store, cells={CellKey("user", 7, minute): Cell(1, 1, ((3, 1),)) for minute in range(20)})
 
     with store.transaction() as tx:
-        found = tx.load_cells([("user", 7, 0, 9), ("user", 7, 5, 12), ("user", 7, 5, 6), ("user", 7, 15, 15)])
+        found = cells_of(tx.load_cells([("user", 7, 0, 9), ("user", 7, 5, 12), ("user", 7, 5, 6), ("user", 7, 15, 15)]))
 
     assert found == {CellKey("user", 7, minute): Cell(1, 1, ((3, 1),)) for minute in (*range(13), 15)}
 
@@ -393,7 +395,7 @@ _CELLS = st.dictionaries(
 def test_any_counts_load_as_their_sum(store: Store, batches: list[dict[CellKey, Cell]], span: tuple[int, int]) -> None:
     every = [(kind, number, 0, 6) for kind in ("user", "address") for number in (0, 1, BIG)]
     with store.transaction() as tx:
-        model = tx.load_cells(every)
+        model = cells_of(tx.load_cells(every))
     for batch in batches:
         save(store, cells=batch)
         for at, cell in batch.items():
@@ -403,7 +405,7 @@ def test_any_counts_load_as_their_sum(store: Store, batches: list[dict[CellKey, 
 
     with store.transaction() as tx:
         first, last = span
-        found = tx.load_cells([("user", BIG, first, last)])
+        found = cells_of(tx.load_cells([("user", BIG, first, last)]))
 
     assert found == {
         at: cell for at, cell in model.items() if (at.kind, at.key) == ("user", BIG) and first <= at.minute <= last

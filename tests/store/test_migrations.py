@@ -12,6 +12,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 from riskengine.errors import StoreUnavailable
 from riskengine.settings import package_files
+from riskengine.store.partitions import is_partition
 from riskengine.store.schema import downgrade, is_behind, schema_status
 from riskengine.store.sql import SqlStore, upgrade
 from riskengine.store.tables import METADATA
@@ -54,7 +55,8 @@ def test_an_upgrade_from_nothing_equals_the_tables(empty_url: str) -> None:
 
     engine = create_engine(empty_url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        names = {"include_name": lambda name, kind, _: kind != "table" or not is_partition(name)}
+        context = MigrationContext.configure(connection, opts={"compare_type": True, **names})
         assert compare_metadata(context, METADATA) == []
     engine.dispose()
 

@@ -1,0 +1,48 @@
+"""The benchmark from end to end, as small as it can be, where its load generator is there."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed"),
+    pytest.mark.timeout(300),  # half a minute each on a machine that does nothing else
+]
+
+
+def test_a_short_run_measures_all_there_is(tmp_path: Path) -> None:
+    small = ["--short", "--users", "300", "--blocks", "1", "--connections", "2", "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "tests.bench", *small, "--json", str(tmp_path / "bench.json")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["server"] for row in found["rows"]] == ["a empty", "b riskengine", "c naive"]
+    assert all(row["rate"] > 0 and row["p99_ms"] >= row["p50_ms"] > 0 and row["cpu_us"] > 0 for row in found["rows"])
+    assert not found["faults"]
+    assert found["counts"]["decisions"]["allow"] > 0.9 * sum(found["counts"]["decisions"].values())
+    assert set(found["open_loop"]) == {"a empty", "b riskengine"}
+    assert [one["size"] for one in found["stages"]] == [1, 16, 64]
+    assert "b/a requests/s, 2" in ended.stdout
+
+
+def test_a_small_growth_is_measured_too(tmp_path: Path) -> None:
+    small = ["--events", "2500", "--users", "300", "--blocks", "1", "--seconds", "1", "--connections", "2"]
+    command = [sys.executable, "-m", "tests.bench.scale", *small, "--json", str(tmp_path / "scale.json")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    found = json.loads((tmp_path / "scale.json").read_text())
+    assert (found["sizes"]["small"]["events"], found["sizes"]["large"]["events"]) == (600, 2500)
+    assert 1_000 < found["sizes"]["large"]["an_event"] < 20_000
+    assert 1_000 < found["sizes"]["large"]["a_user"] < 20_000
+    assert all(10 < sum(one["megabytes"]) < 1_000 for one in found["standing"].values())
+    assert all(one["read_p99_ms"] > 0 for one in found["standing"].values())  # each was the event that was asked for
+    assert found["ratios"]["large/small CPU, 2"]["value"] > 0
