@@ -10,7 +10,7 @@ from riskengine.engine.arrival import Arrival
 from riskengine.engine.segment import Outcome
 from riskengine.event import Event
 
-MOST_OF_ONE_USER = 64  # items of one user in a batch: a flood of one must leave room for the others
+MOST_OF_ONE_USER = 32  # items of one user in a batch: a flood of one must leave room for the others
 _MOST_PUT_BACK = 256
 
 
