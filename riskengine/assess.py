@@ -70,8 +70,6 @@ VERDICT = np.dtype(
 
 # What a second policy, which decides nothing, would have made of each item.
 SHADOW = np.dtype([("score", "i8"), ("decision", "i1")])
-# The history of whoever has no account; nothing is ever written into it.
-_NOBODY = blank(1).view(FLAT)
 # A row of signals by name.
 _NAMED = np.dtype([(name, "f8") for name in SIGNALS])
 

@@ -13,7 +13,7 @@ from riskengine.store.contract import DayCell, Transaction
 
 # How late the cells that other workers write may be seen; a line's or a user's are read anew each time.
 LATE_SECONDS = 2.0
-MOST = 4_096  # keys kept; each has a row a day and worker
+MOST = 4_096  # keys kept; each has a row a day
 _SHARED = frozenset(KINDS.index(name) for name in ("network", "place", "country"))
 _NONE = np.zeros((0, 5), np.int64)
 

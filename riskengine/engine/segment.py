@@ -66,9 +66,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A segment as the core takes it. `position` says which row of `batch` an item (by index) is."""
+    """A segment as the core takes it. `position` says which row of `batch` an item (by index) is, `events` those of the
+    events."""
 
     batch: Batch
+    events: list[int]
     position: dict[int, int]
     users: list[bytes]
     realm_of: dict[bytes, str]
@@ -218,9 +220,8 @@ class Segment:
         added, days = self._count(tx, fresh, rows) if fresh else ({}, [])
         order = sorted([*(one.index for one in fresh), *(a.index for a in accepted)])
         position = {index: place for place, index in enumerate(order)}
-        batch = empty(len(order))
-        for one, row in zip(fresh, rows, strict=True):
-            batch[position[one.index]] = row
+        batch, events = empty(len(order)), [position[one.index] for one in fresh]
+        batch[events] = rows
         for report in accepted:
             row = report.row.copy()
             if report.twin >= 0:
@@ -228,7 +229,7 @@ class Segment:
                 row["source"] = position[report.twin]
             row["user"] = number[report.user]
             batch[position[report.index]] = row[0]
-        return Loaded(batch, position, users, realm_of, records, names, added, days)
+        return Loaded(batch, events, position, users, realm_of, records, names, added, days)
 
     def _count(self, tx: Transaction, fresh: Sequence[Entry], rows: Batch) -> tuple[dict[CellKey, Cell], list[DayCell]]:
         """Fill in, in place, what the events see of the counters; return what they add to those."""
@@ -269,10 +270,10 @@ class Segment:
         replies = dict(self._answers(tx, fresh, loaded, result))
         self.stages.lap("answer")
         self.outcomes |= replies
-        seal, rows = self.tokeniser.seal, [loaded.position[one.index] for one in fresh]
-        packed = pack_items(result.items[rows])
+        seal = self.tokeniser.seal
+        packed = pack_items(result.items[loaded.events])
         self.items |= {one.index: item for one, item in zip(fresh, packed, strict=True)}
-        seqs = result.verdicts["seq"][rows].tolist()
+        seqs = result.verdicts["seq"][loaded.events].tolist()
         events = [
             event_row(one, self.ids[one.index], replies[one.index], item, seq, seal)
             for one, item, seq in zip(fresh, packed, seqs, strict=True)
@@ -288,23 +289,19 @@ class Segment:
         self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (index, answer) of each event; what the journal brings was answered before."""
-        scene = Scene(
-            self.policy, self.locator.source(), self._names(tx, fresh, loaded, result), shadow=self.shadow
-        )
+        scene = Scene(self.policy, self.locator.source(), self._names(tx, loaded, result), shadow=self.shadow)
         label = {one.index: self.places.labels[place] for place, one in enumerate(self.entries)}
-        found = judged(result, [loaded.position[one.index] for one in fresh])
+        found = judged(result, loaded.events)
         for one, row in zip(fresh, found, strict=True):
             if one.journaled is not None:
                 yield one.index, dict(one.journaled.answer)
             else:
                 yield one.index, answer(one, label[one.index], row, scene)
 
-    def _names(
-        self, tx: Transaction, fresh: Sequence[Entry], loaded: Loaded, result: Assessments
-    ) -> dict[int, str | None]:
+    def _names(self, tx: Transaction, loaded: Loaded, result: Assessments) -> dict[int, str | None]:
         """Return what to call the other ends of the journeys worth telling, by row id of their event."""
         names = {self.ids[one.index]: self.places.labels[at].place() for at, one in enumerate(self.entries)}
-        missing = journey_rows(result, [loaded.position[one.index] for one in fresh]) - names.keys()
+        missing = journey_rows(result, loaded.events) - names.keys()
         for row in tx.events_by_id(missing).values() if missing else ():
             where = opened(row, self.tokeniser.seal)["answer"]["location"]
             names[row.id] = where["place"] if where else None

@@ -160,15 +160,13 @@ def pack(records: Records) -> list[bytes]:
 
 def unpack(stored: Sequence[bytes | None]) -> Records:
     """Return stored histories as records, None as a blank one; RiskEngineError for bytes of a schema not known."""
-    if all(data and data[0] == SCHEMA and len(data) == RECORD.itemsize for data in stored):
-        return np.frombuffer(b"".join(data or b"" for data in stored), RECORD).copy()
-    records = blank(len(stored))
-    current = [at for at, data in enumerate(stored) if data and data[0] == SCHEMA and len(data) == RECORD.itemsize]
+    records, current, older = blank(len(stored)), dict[int, bytes](), dict[int, bytes]()
+    for at, data in enumerate(stored):
+        if data is not None:
+            (current if data[0] == SCHEMA and len(data) == RECORD.itemsize else older)[at] = data
     if current:
-        records[current] = np.frombuffer(b"".join([stored[at] or b"" for at in current]), RECORD)
-    for at, data in enumerate(stored) if len(current) < len(stored) else ():
-        if data is None or (data[0] == SCHEMA and len(data) == RECORD.itemsize):
-            continue
+        records[list(current)] = np.frombuffer(b"".join(current.values()), RECORD)
+    for at, data in older.items():
         if data[0] != 1 or len(data) != _RECORD_1.itemsize:
             raise RiskEngineError(f"a stored history has schema {data[0]}; this version reads up to {SCHEMA}")
         renew(np.frombuffer(data, _RECORD_1), records[at : at + 1])

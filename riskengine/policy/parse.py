@@ -14,6 +14,7 @@ from riskengine.errors import PolicyError
 from riskengine.event import ACTIONS, SENSITIVITIES
 from riskengine.network import KINDS
 from riskengine.policy.policy import (
+    SIGNALS,
     Attempts,
     Chance,
     ColdStart,
@@ -58,7 +59,6 @@ _TABLES: dict[str, type] = {
 }
 # What a policy may leave out, and then has none of.
 _OPTIONAL = ("trust", "rules", "groups", "cold_start", "quiet", "fatigue")
-_SIGNALS = tuple(field.name for field in fields(Weights))
 _DECISIONS = {"allow": Decision.ALLOW, "step_up": Decision.STEP_UP, "deny": Decision.DENY}
 # What the tables of cold_start are called, in order of MATURITY; a ripe history is none.
 _COLD = {"first": "none", "learning": "learning", "idle": "idle"}
@@ -133,7 +133,7 @@ def _groups(read: Reader, body: Any) -> dict[str, Group]:
     found = read.only(body, "groups", tuple(body) if isinstance(body, dict) else ())
     groups: dict[str, Group] = {name: read.table(one, f"groups.{name}", Group) for name, one in found.items()}
     for name, group in groups.items():
-        read.only(dict(group.weights), f"groups.{name}.weights", _SIGNALS)
+        read.only(dict(group.weights), f"groups.{name}.weights", SIGNALS)
     return groups
 
 
@@ -198,7 +198,7 @@ def _rule(read: Reader, body: Any, path: str) -> Rule:
     when: When = read.table(found["when"], f"{path}.when", When)
     if when == When():
         raise read.wrong(f"{path}.when", "must state a condition")
-    read.only(dict(when.signals), f"{path}.when.signals", _SIGNALS)
+    read.only(dict(when.signals), f"{path}.when.signals", SIGNALS)
     coded = {"networks": KINDS, "actions": ACTIONS, "sensitivity": SENSITIVITIES, "maturity": MATURITY}
     codes = {}
     for column, known in coded.items():
