@@ -13,7 +13,7 @@ from riskengine.engine.admit import entry
 from riskengine.engine.arrival import Arrival
 from riskengine.engine.board import Board
 from riskengine.engine.rows import event_rows
-from riskengine.engine.sharing import KINDS, count_days, day_spans, shown
+from riskengine.engine.sharing import KINDS, count_days, day_spans, kind_of, shown
 from riskengine.engine.tokens import Tokeniser
 from riskengine.event import DAY_MS, OUTCOMES, Event
 from riskengine.policy.policy import Sharing
@@ -76,6 +76,29 @@ def test_colleagues_known_for_long_count_everywhere_they_come(world: World) -> N
     # They are known since day KNOWN, and came on three days.
     assert seen["line_user_days"] == seen["prefix_user_days"] == 15
     assert (seen["line_attempts"], seen["line_failures"]) == (15, 0)
+
+
+def test_counters_of_an_address_stand_beside_those_of_its_prefix(world: World) -> None:
+    one, neighbour, elsewhere = (
+        entry(0, arrival, Tokeniser(SEAL))
+        for arrival in arrivals_of(
+            [event(0, "ana", ip="203.0.113.7"), event(0, "ana", ip="203.0.113.8"), event(0, "ana", ip="198.51.100.7")]
+        )
+    )
+
+    def upper(key: int) -> int:
+        return key >> 32
+
+    for other in (one, neighbour):
+        assert upper(other.tokens.address_key64) == upper(other.tokens.prefix_key64) == upper(one.tokens.prefix_key64)
+    assert len({key for each in (one, neighbour) for key in (each.tokens.address_key64, each.tokens.prefix_key64)}) == 3
+    assert upper(elsewhere.tokens.prefix_key64) != upper(one.tokens.prefix_key64)
+
+    _, [cells] = run(world, arrivals_of([event(0, "ana")]))
+    of_kind = {KINDS[kind_of(cell.key)]: cell.key for cell in cells if kind_of(cell.key) < len(KINDS)}
+    assert of_kind.keys() == set(KINDS)
+    assert upper(of_kind["line"]) == upper(of_kind["prefix"])
+    assert upper(of_kind["network"]) != upper(of_kind["prefix"])
 
 
 def test_a_neighbour_line_shares_prefix_network_and_place_but_not_the_line(world: World) -> None:

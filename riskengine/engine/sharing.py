@@ -27,6 +27,7 @@ USER = len(KINDS)  # the kind of a user's own cell, which tells since when they 
 _KIND_BITS = np.uint64(3)  # at the end of a key
 _KIND = (1 << 3) - 1
 _CUT = np.uint64(4)  # … and the sign bit
+_LOWER = np.uint64((1 << 32) - 1)
 _LONG_AGO, _NEVER = -(1 << 22), 1 << 22
 _SUCCESS, _FAILURE, _REFRESH = OUTCOMES.index("success"), OUTCOMES.index("failure"), ACTIONS.index("token_refresh")
 _PRIVATE, _AT_A_POINT = int(Located.PRIVATE), int(Located.PLACE)
@@ -60,8 +61,8 @@ def _show(rows: Batch, realm: np.ndarray, user: np.ndarray, keys: np.ndarray) ->
         keys[USER, at] = _key(USER, realm[at], user[at])
         if row.located == _PRIVATE:
             continue
-        keys[_LINE, at] = _key(_LINE, realm[at], np.uint64(row.line))
         keys[_PREFIX, at] = _key(_PREFIX, realm[at], np.uint64(row.prefix))
+        keys[_LINE, at] = _beside(keys[_PREFIX, at], _key(_LINE, realm[at], np.uint64(row.line)))
         keys[_NETWORK, at] = _key(_NETWORK, realm[at], np.uint64(row.asn))
         if not PLACELESS[resolved(row)]:
             keys[_COUNTRY, at] = _key(_COUNTRY, realm[at], np.uint64(row.country))
@@ -76,6 +77,15 @@ def _key(kind: int, realm: np.uint64, value: np.uint64) -> np.uint64:
         return np.uint64(0)
     mixed = _mix(_mix(realm ^ np.uint64(kind)) ^ value)
     return mixed >> _CUT << _KIND_BITS | np.uint64(kind)
+
+
+@compiled
+def _beside(outer: np.uint64, key: np.uint64) -> np.uint64:
+    """Return a key for what lies within another: the other's upper half, its own lower one. So a database, which keeps
+    rows in key order, finds and writes both on one page."""
+    if key == np.uint64(0):
+        return key
+    return outer & ~_LOWER | key & _LOWER
 
 
 @compiled

@@ -7,6 +7,8 @@ from riskengine.device import family
 from riskengine.event import Event
 from riskengine.seal import Seal
 
+_LOWER = (1 << 32) - 1
+
 
 class Tokens(NamedTuple):
     """The keyed stand-ins of one event's personal values; 0 or None where the event does not have one."""
@@ -78,11 +80,13 @@ class Tokeniser:
         # Of the four tokens the third ends the /24 and the /64, the second the /48.
         network = (index[:8] if ":" in ip else index[:12]).hex()
         line = index[:12].hex() if ":" in ip else ip
-        # 63 bits: databases have no unsigned numbers.
+        # 63 bits: databases have no unsigned numbers. The address has the upper half of its prefix, so that a database
+        # finds and writes the counters of both on one page; what is left tells 2^32 addresses of a prefix apart.
+        prefix = self.seal.key64(realm, "prefix", network) >> 1
         return (
             index,
-            self.seal.key64(realm, "address", ip) >> 1,
+            prefix & ~_LOWER | self.seal.key32(realm, "address", ip),
             self.seal.key32(realm, "line", line),
             self.seal.key32(realm, "prefix", network),
-            self.seal.key64(realm, "prefix", network) >> 1,
+            prefix,
         )
