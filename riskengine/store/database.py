@@ -26,6 +26,9 @@ class Database(Protocol):
     def writing(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that may write; it commits, or rolls back on an exception."""
 
+    def close(self) -> None:
+        """Let go of all connections and threads."""
+
     def exists(self) -> bool:
         """Return whether there is something to connect to."""
 

@@ -99,7 +99,7 @@ def keep(
     except _Elsewhere:
         pass
     finally:
-        database.engine.dispose()
+        database.close()
     return Kept(tuple(made), tuple(dropped))
 
 

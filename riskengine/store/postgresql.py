@@ -126,6 +126,10 @@ class Postgresql:
             yield connection
             self._works[connection].commit()
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
     def exists(self) -> bool:
         """Return True: whether the server has the database shows on connecting."""
         return True

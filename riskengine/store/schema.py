@@ -52,7 +52,7 @@ def schema_status(url: str) -> tuple[str | None, str]:
             with database.reader.connect() as connection:
                 return current(connection), head()
     finally:
-        database.engine.dispose()
+        database.close()
 
 
 def upgrade(url: str) -> None:
@@ -72,7 +72,7 @@ def upgrade(url: str) -> None:
     except OSError as error:
         raise StoreUnavailable(f"the folder of the database cannot be made ({error.strerror})") from error
     finally:
-        database.engine.dispose()
+        database.close()
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -83,7 +83,7 @@ def downgrade(url: str, revision: str) -> None:
             database.lock_for_upgrade(connection)
             command.downgrade(_config(connection), revision)
     finally:
-        database.engine.dispose()
+        database.close()
 
 
 def _config(connection: Connection) -> Config:

@@ -272,7 +272,7 @@ class SqlStore:
     def close(self) -> None:
         """Let go of connections; further use is StoreUnavailable."""
         self._closed = True
-        self._database.engine.dispose()
+        self._database.close()
 
     def _own_worker(self) -> int:
         """Return this store's number, asked for before its first transaction: who only reads needs none."""
