@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import structlog
 
 from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
+from riskengine.engine.culprit import Culprit
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
 from riskengine.engine.pace import FULL, Pace
@@ -123,6 +125,11 @@ class Live:
         answered = iter(answers)
         return [next(answered) if isinstance(arrival, Arrival) else arrival for arrival in arrivals]
 
+    def offer(self, event: Event, realm: str, reports: bool, tell: Callable[[Outcome], None]) -> None:
+        """Decide this event; its outcome is told later, in the event loop. InvalidInput where its time is out of
+        bounds, Overloaded when too many wait: then nothing is told."""
+        self._enqueue([receive(event, realm, now_ms(), reports)], [tell])
+
     async def preview(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
         """Return what `score` would answer now to each event by itself; nothing is saved or learnt."""
         now = now_ms()
@@ -197,17 +204,21 @@ class Live:
 
     async def _all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Queue these items one behind the other and return their outcomes; Overloaded when too many wait."""
+        loop = asyncio.get_running_loop()
+        outcomes = [loop.create_future() for _ in arrivals]
+        self._enqueue(arrivals, [partial(_settle, outcome) for outcome in outcomes])
+        return [await outcome for outcome in outcomes]
+
+    def _enqueue(self, arrivals: Sequence[Arrival], tells: Sequence[Callable[[Outcome], None]]) -> None:
+        """Queue these items one behind the other; Overloaded when too many wait."""
         waits, room = len(self._queue) + len(arrivals), self._pace.room()
         # Under load, failed attempts are turned away first: nobody waits at the door for them.
         crowded = waits > room // 2 and all(_is_failure(arrival) for arrival in arrivals)
         if self._stopping or waits > room or (crowded and arrivals):
             raise Overloaded
-        loop = asyncio.get_running_loop()
-        span = self._tracing.current() if self._tracing is not None else None
-        waiting = [Waiting(arrival, loop.create_future(), time.monotonic(), span) for arrival in arrivals]
-        self._queue.extend(waiting)
+        span, now = self._tracing.current() if self._tracing is not None else None, time.monotonic()
+        self._queue.extend(Waiting(arrival, tell, now, span) for arrival, tell in zip(arrivals, tells, strict=True))
         self._wake.set()
-        return [await one.outcome for one in waiting]
 
     async def _in_thread(self, work: Any, *given: Any) -> Any:
         """Run a read in the engine's thread, behind the batch under way; StoreUnavailable when that takes too long."""
@@ -245,8 +256,7 @@ class Live:
             except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
                 _log.exception("batch_failed", items=len(batch))
                 for one in batch:
-                    if not one.outcome.done():
-                        one.outcome.set_exception(error)
+                    _tell(one, Culprit(error))
             self._pace.saw(len(batch), clock() - began)
 
     async def _answer(self, batch: list[Waiting]) -> None:
@@ -410,8 +420,19 @@ def _raised(outcome: Outcome) -> dict[str, Any]:
 
 
 def _tell(one: Waiting, outcome: Outcome) -> None:
-    if not one.outcome.done():  # a caller that went away has cancelled it
-        one.outcome.set_result(outcome)
+    """Tell an outcome to whoever waits for it; a second one, of a batch that failed halfway, is for nobody."""
+    if one.told:
+        return
+    one.told = True
+    try:
+        one.tell(outcome)
+    except Exception:  # others wait for theirs
+        _log.exception("not_told")
+
+
+def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not future.done():  # a caller that went away has cancelled it
+        future.set_result(outcome)
 
 
 def _count(outcomes: Sequence[Outcome]) -> None:

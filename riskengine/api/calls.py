@@ -26,7 +26,7 @@ BODY_SECONDS = 10.0
 SILENT_MS = 1_000
 
 _encoder = msgspec.json.Encoder()
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
 
 
 class Door:
@@ -41,11 +41,15 @@ class Door:
 
     async def admit(self, header: str | None) -> Caller:
         """Return who sends this Authorization header; raise AccessDenied, or StoreUnavailable if none can tell."""
+        return self.recall(header) or await self._ask(header, self._clock())
+
+    def recall(self, header: str | None) -> Caller | None:
+        """Return who sends this Authorization header if that need not be asked of the store, else None."""
         now = self._clock()
         kept = self._access.recall(header, now)
         if kept is None and now < self._silent_until:
             kept = self._access.recall_stale(header, now)
-        return kept or await self._ask(header, now)
+        return kept
 
     async def _ask(self, header: str | None, now: int) -> Caller:
         """Ask the store, once for all requests that wait for the same key."""
@@ -181,12 +185,17 @@ def _refuse_parameters(given: Iterable[str]) -> None:
 
 def reply(body: Any) -> Response:
     """Return `body` as JSON; a NaN in it becomes null."""
-    return Response(_encoder.encode(body), media_type="application/json")
+    return Response(encoded(body), media_type="application/json")
+
+
+def encoded(body: Any) -> bytes:
+    """Return `body` as JSON; a NaN in it becomes null."""
+    return _encoder.encode(body)
 
 
 async def send_reply(body: Any, send: Send) -> None:
     """Send `body` as JSON with 200: what `reply` says, without what a Response costs."""
-    content = _encoder.encode(body)
+    content = encoded(body)
     length = (b"content-length", str(len(content)).encode())
-    await send({"type": "http.response.start", "status": 200, "headers": [length, _JSON]})
+    await send({"type": "http.response.start", "status": 200, "headers": [length, JSON]})
     await send({"type": "http.response.body", "body": content})

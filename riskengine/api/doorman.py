@@ -8,12 +8,14 @@ of a second at each of their steps. At ten times what can be decided hardly anyt
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from riskengine.api.envelope import dressed, request_id_of
+from riskengine.api.lane import PATH, Head, Lane
 from riskengine.api.problems import problem_of, respond
 from riskengine.errors import Overloaded
 from riskengine.metrics import REQUESTS
@@ -62,70 +64,138 @@ class Line:
             self._call()
 
 
-def doorman(full: Callable[[], bool]) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with a doorman, who asks `full` whether nothing more can wait."""
-    line = Line()
+class Doorman(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, but some requests never reach the application: those turned away, and those of the lane."""
 
-    class Doorman(HttpToolsProtocol):
-        """uvicorn's HTTP/1.1, but some requests never reach the application."""
+    full: Callable[[], bool]
+    line: Line
+    lane: Lane | None
+    _timer: asyncio.TimerHandle | None = None
+    _head: Head | None = None  # of a request that may go down the lane, while its body is not whole
 
-        _head: asyncio.TimerHandle | None = None
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a head, not for ever."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._head = self.loop.call_later(HEAD_SECONDS, transport.close)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._head_came()
+        super().connection_lost(exc)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head_came()
-            super().connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        """Take in data, in its turn while nothing more can wait."""
+        if self.full() and not self.line.comes_first():
+            self.line.stand(self, data)
+        else:
+            self._feed(data)
 
-        def data_received(self, data: bytes) -> None:
-            if full() and not line.comes_first():
-                line.stand(self, data)
-            else:
-                super().data_received(data)
+    def look(self, data: bytes) -> None:
+        """Take in what has stood in line."""
+        if self.transport.is_closing():
+            return
+        self._feed(data)
+        if not self.flow.read_paused:
+            self.transport.resume_reading()
 
-        def look(self, data: bytes) -> None:
-            """Take in what has stood in line."""
-            if self.transport.is_closing():
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a head, not for ever."""
+        super().on_message_begin()
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def on_headers_complete(self) -> None:
+        """Turn a request away, keep it for the lane, or let it go on."""
+        self._head_came()
+        path = self.url.partition(b"?")[0]
+        if path in QUEUED and self._is_simple():
+            if self.full():
+                self._turn_away(path)
                 return
-            super().data_received(data)
-            if not self.flow.read_paused:
-                self.transport.resume_reading()
+            if self.lane is not None and self.url == PATH.encode() and self.parser.get_method() == b"POST":
+                self._head, self._body = self.lane.plain(self.headers), b""
+        if self._head is None:
+            super().on_headers_complete()
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            if self._head is None:
-                self._head = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+    def on_body(self, body: bytes) -> None:
+        """Take in a part of a body."""
+        if self._head is None:
+            super().on_body(body)
+        else:
+            self._body += body
 
-        def on_headers_complete(self) -> None:
-            self._head_came()
-            if full() and self.url.partition(b"?")[0] in QUEUED and self._is_plain():
-                self._turn_away()
-            else:
-                super().on_headers_complete()
+    def on_message_complete(self) -> None:
+        """Give a whole request to the lane, or let it go on."""
+        head, self._head = self._head, None
+        if head is None or self.lane is None:
+            super().on_message_complete()
+            return
+        cycle = Cycle()
+        if self.lane.take(head, self._body, partial(self._send, cycle)):
+            self.cycle = cast(Any, cycle)
+        else:
+            self._go_on()
+            super().on_message_complete()
 
-        def _head_came(self) -> None:
-            if self._head is not None:
-                self._head.cancel()
-                self._head = None
+    def _feed(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head is not None:  # the rest of the body may never come
+            self._head = None
+            self._go_on()
 
-        def _is_plain(self) -> bool:
-            """Return whether this request can be answered from here: alone on a connection that stays open."""
-            idle = self.cycle is None or self.cycle.response_complete
-            return idle and self.parser.should_keep_alive() and not self.expect_100_continue
+    def _go_on(self) -> None:
+        """Let a request that was kept go the ordinary way, with what came of its body."""
+        super().on_headers_complete()
+        if self._body:
+            super().on_body(self._body)
 
-        def _turn_away(self) -> None:
-            if self.cycle is None:
-                self.cycle = _ANSWERED  # what is left of the request is passed over
-            REQUESTS.labels(self.url.partition(b"?")[0].decode(), "503").inc()
-            self.transport.write(refusal(request_id_of(dict(self.scope))))
-            self.on_response_complete()
+    def _send(self, cycle: "Cycle", status: int, rest: bytes) -> bool:
+        """Send an answer of the lane; return whether the client was still there."""
+        cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
+            return False
+        given = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(STATUS_LINE[status] + given + last + rest)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+        return True
 
-    return Doorman
+    def _head_came(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_simple(self) -> bool:
+        """Return whether this request can be answered from here: alone on a connection that stays open."""
+        idle = self.cycle is None or self.cycle.response_complete
+        return idle and self.parser.should_keep_alive() and not self.expect_100_continue
+
+    def _turn_away(self, path: bytes) -> None:
+        if self.cycle is None:
+            self.cycle = _ANSWERED  # what is left of the request is passed over
+        REQUESTS.labels(path.decode(), "503").inc()
+        self.transport.write(refusal(request_id_of(dict(self.scope))))
+        self.on_response_complete()
 
 
-_ANSWERED: Any = SimpleNamespace(response_complete=True, message_event=asyncio.Event())
+@dataclass(slots=True, eq=False)
+class Cycle:
+    """A request under way in the lane: what uvicorn's protocol looks at, and changes, of its own cycles."""
+
+    response_complete: bool = False
+    disconnected: bool = False
+    keep_alive: bool = True
+    message_event: Any = field(default_factory=asyncio.Event)
+
+
+def doorman(full: Callable[[], bool], lane: Lane | None = None) -> type[Doorman]:
+    """Return uvicorn's protocol with a doorman, who asks `full` whether nothing more can wait, and with a lane."""
+    return type("Doorman", (Doorman,), {"full": staticmethod(full), "line": Line(), "lane": lane})
+
+
+_ANSWERED: Any = Cycle(response_complete=True)
 
 
 def refusal(request_id: str) -> bytes:

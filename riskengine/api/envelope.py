@@ -77,10 +77,16 @@ class Envelope:
 
 def request_id_of(scope: Scope) -> str:
     """Return the caller's id for a request if it can be used, else a new one."""
-    return _given_id(scope["headers"]) or f"{_bits(96):024x}"
+    return given_id(scope["headers"]) or new_id()
 
 
-def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def new_id() -> str:
+    """Return an id for a request that came without one, of 24 hexadecimal digits."""
+    return f"{_bits(96):024x}"
+
+
+def given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the id among these headers (names in small letters) if it can be used."""
     for name, value in headers:
         if name == REQUEST_ID and _USABLE_ID.fullmatch(value):
             return value.decode()

@@ -145,8 +145,12 @@ def install(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
+    return responded(error, request.state.request_id)
+
+
+def responded(error: Exception, request_id: str) -> Response:
+    """Return an error as a response, after logging one that is our own."""
     problem = problem_of(error)
-    request_id: str = request.state.request_id
     if problem.kind is INTERNAL:
         log_defect(error, request_id)
     elif problem.kind is UNAVAILABLE:

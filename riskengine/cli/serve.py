@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from riskengine.api.doorman import doorman
+from riskengine.api.lane import Lane
 from riskengine.app import build, start_logging
 from riskengine.cli.address import held
 from riskengine.cli.shell import Shell
@@ -104,11 +105,14 @@ def _allow_connections() -> None:
 
 def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how `app` is served; SettingsError for TLS files that cannot be used."""
+    parts = app.state.parts
+    # A trace is of the ordinary way.
+    lane = Lane(app.state.desk) if parts.tracing is None else None
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=doorman(app.state.parts.live.full),
+        http=doorman(parts.live.full, lane),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,7 +1,7 @@
 """Items that wait to be decided, and which of them make the next batch."""
 
-import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from opentelemetry.trace import Span
@@ -16,12 +16,13 @@ _MOST_PUT_BACK = 256
 
 @dataclass(slots=True)
 class Waiting:
-    """An item in the queue, and where its outcome goes."""
+    """An item in the queue, and what its outcome is told to."""
 
     arrival: Arrival
-    outcome: "asyncio.Future[Outcome]"
+    tell: Callable[[Outcome], None]
     since: float
     span: Span | None = None
+    told: bool = False
 
 
 def next_batch(queue: deque[Waiting], largest: int) -> list[Waiting]:
