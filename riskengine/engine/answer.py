@@ -4,6 +4,8 @@ import math
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +36,8 @@ _COUNTS = (
 )
 _FACTS = ("learned", "ignored", "minute_of_week", "logins_then", "logins_near", "logins_of", "idle_days")
 _COUNTRY = int(Located.COUNTRY)
+PLACES_KEPT = 4_096  # of which answers need not say anew where and what they are
+_PLACE = attrgetter("country", "located", "latitude", "longitude", "radius")
 DEGREE_DIGITS = 4  # ten metres: finer than any database is right
 
 
@@ -98,8 +102,8 @@ def answer(one: Entry, label: Label, found: Judged, scene: Scene) -> dict[str, A
         "score": verdict.score / 10,
         "level": LEVELS[verdict.level],
         "reasons": _reasons(one, label, found, journey, policy),
-        "location": location(item, label),
-        "network": network(item, label),
+        "location": None if math.isnan(item.latitude) else location(*_PLACE(item), label),
+        "network": network(item.asn, item.kind, item.claimed, label),
         "travel": journey,
         "signals": dict(zip(SIGNALS, map(_number, found.signals), strict=True)),
         "vouched": vouched(verdict) if verdict.taken else [],
@@ -170,29 +174,34 @@ def _at_least(policy: Policy, decision: str) -> str:
     return max(decision, policy.fallback.decision, key=DECISIONS.index)
 
 
-def location(item: Any, label: Label) -> dict[str, Any] | None:
-    """Return where the address is, or null; `precision` says whether the point is a city's or a country's."""
-    if math.isnan(item.latitude):
-        return None
+@lru_cache(PLACES_KEPT)
+def location(
+    country: int, located: int, latitude: float, longitude: float, radius: float, label: Label
+) -> Mapping[str, Any]:
+    """Return where an address is; `precision` says whether the point is a city's or a country's.
+
+    Many events share it: it may not be changed.
+    """
     return {
-        "country": country_letters(item.country),
+        "country": country_letters(country),
         "region": label.region,
         "city": label.city,
         "place": label.place(),
-        "latitude": round(item.latitude, DEGREE_DIGITS),
-        "longitude": round(item.longitude, DEGREE_DIGITS),
-        "radius_km": round(item.radius, 1),
-        "precision": "country" if item.located == _COUNTRY else "city",
+        "latitude": round(latitude, DEGREE_DIGITS),
+        "longitude": round(longitude, DEGREE_DIGITS),
+        "radius_km": round(radius, 1),
+        "precision": "country" if located == _COUNTRY else "city",
     }
 
 
-def network(item: Any, label: Label) -> dict[str, Any]:
-    """Return what is known of the network, and by what evidence its kind is named."""
+@lru_cache(PLACES_KEPT)
+def network(asn: int, kind: int, claimed: int, label: Label) -> Mapping[str, Any]:
+    """Return what is known of a network, and by what evidence its kind is named. Many events share it, too."""
     return {
-        "asn": item.asn or None,
+        "asn": asn or None,
         "name": label.as_name,
-        "kind": KINDS[item.kind],
-        "claimed": KINDS[item.claimed] if item.claimed else None,
+        "kind": KINDS[kind],
+        "claimed": KINDS[claimed] if claimed else None,
         "evidence": label.evidence,
         "evidence_date": label.evidence_date,
     }

@@ -1,7 +1,6 @@
 """Day cells that many events look at, kept between batches: those of networks, places and countries."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from riskengine.engine.sharing import KINDS, kind_of
-from riskengine.store.contract import DayCell, Transaction
+from riskengine.store.contract import DayCell, DayRow, Transaction
 
 # How late the cells that other workers write may be seen; a line's or a user's are read anew each time.
 LATE_SECONDS = 2.0
@@ -49,9 +48,9 @@ class Board:
                 found.append(kept.cells)
             else:
                 missing.append(span)
-        rows = tx.load_days(missing) if missing else []
+        rows = _columns(tx.load_days(missing)) if missing else _NONE
         self._keep(missing, rows, now)
-        return np.concatenate([*found, _columns(rows)])
+        return np.concatenate([*found, rows])
 
     def took(self, cells: Sequence[DayCell]) -> None:
         """Take in what was committed."""
@@ -60,28 +59,24 @@ class Board:
             if kept is not None:
                 kept.cells = np.concatenate([kept.cells, _columns([cell])])
 
-    def _keep(self, spans: Sequence[Span], rows: Sequence[DayCell], now: float) -> None:
+    def _keep(self, spans: Sequence[Span], rows: np.ndarray, now: float) -> None:
         """Keep what was read of keys that many share."""
-        of_key: defaultdict[int, list[DayCell]] = defaultdict(list)
-        for row in rows:
-            if kind_of(row.key) in _SHARED:
-                of_key[row.key].append(row)
-        if len(self._kept) > MOST:
+        shared = [span for span in spans if kind_of(span[0]) in _SHARED]
+        if shared and len(self._kept) > MOST:
             self._kept.clear()
-        for key, first, last in spans:
-            if kind_of(key) in _SHARED:
-                self._kept[key] = _Kept(first, last, now, _columns(_merged(of_key[key])))
+        for key, first, last in shared:
+            self._kept[key] = _Kept(first, last, now, _merged(rows[rows[:, 0] == key]))
 
 
-def _merged(rows: Sequence[DayCell]) -> list[DayCell]:
+def _merged(rows: np.ndarray) -> np.ndarray:
     """Return the cells of one key as one a day: a worker is a process, and each start of one leaves rows of its own."""
-    days: dict[int, DayCell] = {}
-    for row in rows:
-        had = days.get(row.day, row)
-        bits = (had.regulars | row.regulars, had.came | row.came, had.tried | row.tried)
-        days[row.day] = DayCell(row.key, row.day, *bits)
-    return list(days.values())
+    days, of = np.unique(rows[:, 1], return_inverse=True)
+    found = np.zeros((len(days), 5), np.int64)
+    found[:, 1] = days
+    np.bitwise_or.at(found, of, rows * (0, 0, 1, 1, 1))
+    found[:, 0] = rows[:1, 0]
+    return found
 
 
-def _columns(rows: Sequence[DayCell]) -> np.ndarray:
+def _columns(rows: Sequence[DayRow]) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int64, 5 * len(rows)).reshape(-1, 5)

@@ -103,6 +103,9 @@ class DayCell(NamedTuple):
     tried: int
 
 
+DayRow = tuple[int, int, int, int, int]  # a stored DayCell: there are many, so they are no more than they must be
+
+
 @dataclass(frozen=True, slots=True)
 class AccessKeyRow:
     """One access key: only the digest of its secret is kept. `scopes` is sorted; times are ms since 1970."""
@@ -159,7 +162,7 @@ class Transaction(Protocol):
     def load_cells(self, spans: Collection[tuple[str, int, int, int]]) -> Counted:
         """Return all cells within the spans (kind, key, first minute, last minute)."""
 
-    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> Sequence[DayRow]:
         """Return all day cells within the spans (key, first day, last day), which name each key once. Rows of several
         workers stand beside each other: their bitmaps merge by OR."""
 

@@ -56,7 +56,7 @@ class Database(Protocol):
     def cells(self, connection: Connection, spans: Sequence[Row]) -> tuple[Sequence[Any], Sequence[Any]]:
         """Give the counts and the users of all cells in spans that do not overlap; there is at least one."""
 
-    def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
+    def days(self, connection: Connection, spans: Sequence[Row]) -> Sequence[Any]:
         """Give the day cells in spans (key, first, last) of different keys; there is at least one."""
 
 

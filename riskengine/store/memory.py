@@ -15,6 +15,7 @@ from riskengine.store.contract import (
     CellKey,
     Counted,
     DayCell,
+    DayRow,
     EventRow,
     HistoryRow,
     PolicyRow,
@@ -231,7 +232,7 @@ class MemoryTransaction:
                     users += [(kind, signed(key), minute, *user) for user in counts.users.items()]
         return Counted(cells, users)
 
-    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> Sequence[DayRow]:
         """Return all day cells within the spans (key, first day, last day)."""
         found = []
         for key, first, last in spans:

@@ -1,6 +1,6 @@
 """PostgreSQL as the store's database: many writers, each user locked by one; whole batches in single statements."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from select import POLLIN, poll
 from typing import Any
@@ -191,7 +191,7 @@ class Postgresql:
         counts, users = self._works[connection].ask((_SPANS, given), (_SPAN_USERS, given))
         return counts, users
 
-    def days(self, connection: Connection, spans: Sequence[Row]) -> Iterable[Row]:
+    def days(self, connection: Connection, spans: Sequence[Row]) -> Sequence[Any]:
         """Return (key, day, regulars, came, tried) within the spans."""
         return self._works[connection].ask((_DAYS, tuple(map(list, zip(*spans, strict=True)))))[0]
 

@@ -18,6 +18,7 @@ from riskengine.store.contract import (
     CellKey,
     Counted,
     DayCell,
+    DayRow,
     EventRow,
     HistoryRow,
     PolicyRow,
@@ -79,12 +80,12 @@ class SqlTransaction:
         with translated():
             return Counted(*self._database.cells(self._connection, wanted))
 
-    def load_days(self, spans: Collection[tuple[int, int, int]]) -> list[DayCell]:
+    def load_days(self, spans: Collection[tuple[int, int, int]]) -> Sequence[DayRow]:
         """Return all day cells within the spans (key, first day, last day), each worker's rows by themselves."""
         if not spans:
             return []
         with translated():
-            return [DayCell(*row) for row in self._database.days(self._connection, sorted(spans))]
+            return self._database.days(self._connection, sorted(spans))
 
     def items_of(self, user: bytes) -> tuple[list[EventRow], list[ReportRow]]:
         """Return all of a user's retained events and reports, each in `user_seq` order."""
