@@ -17,7 +17,8 @@ from riskengine.readers.log import Rejected
 from riskengine.readers.read import AUTO, FORMATS, read
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
-from riskengine.writers.ndjson import STDOUT, open_ndjson
+from riskengine.writers.ndjson import open_ndjson
+from riskengine.writers.target import STDOUT
 from riskengine.writers.rejects import open_rejects
 
 FINISHED_WITH_REJECTS = 3
