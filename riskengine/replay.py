@@ -7,6 +7,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
+from riskengine.engine.saved import spelled
 from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
@@ -130,6 +131,12 @@ def decide(
                 summary.reasons.update(reason["code"] for reason in outcome["reasons"])
                 yield line.number, outcome | {"log": line.source, "line": line.line}
         progress(len(batch))
+
+
+def sent(line: Line) -> dict[str, Any]:
+    """Return the event of a line as a caller would have sent it."""
+    assert isinstance(line.item, Event)
+    return spelled(line.item)
 
 
 def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:

@@ -15,11 +15,11 @@ from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import AUTO, FORMATS, read
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine, sent
 from riskengine.settings import Settings
-from riskengine.writers.ndjson import open_ndjson
-from riskengine.writers.target import STDOUT
+from riskengine.writers.answers import OUT_FORMATS, format_of, open_answers
 from riskengine.writers.rejects import open_rejects
+from riskengine.writers.target import STDOUT
 
 FINISHED_WITH_REJECTS = 3
 
@@ -35,6 +35,11 @@ Examples:
 @click.argument("logs", nargs=-1, required=True, metavar="LOG…")
 @click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
 @click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
+@click.option(
+    "--out-format",
+    type=click.Choice(list(OUT_FORMATS)),
+    help="How the answers are written; by default as the name of --out says, else as NDJSON.",
+)
 @click.option("--rejects", metavar="FILE", help="Where lines that cannot be read go, with number and reason.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="Decide by this policy.")
 @click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
@@ -49,6 +54,7 @@ def replay(
     logs: tuple[str, ...],
     format_: str,
     out: str,
+    out_format: str | None,
     rejects: str | None,
     policy: Path | None,
     save: bool,
@@ -60,7 +66,9 @@ def replay(
 ) -> int:
     """Decide every login of the logs as live would have, had everything arrived in order of time.
 
-    One JSON line an event: the full answer of POST /score, with `log` and `line`. Exit code 3: some were rejected.
+    One row an event. As NDJSON it is the full answer of POST /score, with `log` and `line`; as CSV (.csv) or Parquet
+    (.parquet) its columns beside those of the event; as documents for a SIEM (.ocsf.ndjson, .ecs.ndjson) OCSF 3002 or
+    ECS. Exit code 3: some lines were rejected.
     """
     _refuse_overwriting(logs, out, rejects)
     settings = shell.settings(**({} if policy is None else {"policy": policy}))
@@ -70,16 +78,16 @@ def replay(
         compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
         log = open_log(logs, format_, year, tz)
         reject = _rejecter(stack, rejects)
-        lines = gather(log, reject, summary)
+        lines = items = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
         lines = lines if as_of_arrival else in_time_order(lines)
         progress = progress_bar(stack, len(lines), quiet)
-        rows = stack.enter_context(open_ndjson(out))
+        write = stack.enter_context(open_answers(out, out_format or format_of(out)))
         answers: Iterator[tuple[int, dict[str, Any]]] = decide(
             lines, engine, summary, reject, progress, clock() if save else None
         )
-        for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-            rows.write(answer)
+        for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+            write(answer, sent(items[number]))
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
