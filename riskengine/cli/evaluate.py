@@ -15,14 +15,14 @@ from click.core import ParameterSource
 from riskengine.app import compile_core, open_locator, read_policy
 from riskengine.cli.replay import FINISHED_WITH_REJECTS, ignore, open_log, progress_bar
 from riskengine.cli.shell import Shell
+from riskengine.document.terminal import text_lines
 from riskengine.engine.engine import Engine
 from riskengine.errors import Fault, InvalidInput, SettingsError
 from riskengine.evaluate import evaluation
 from riskengine.evaluate.labels import Label, read_labels
 from riskengine.evaluate.page import page
 from riskengine.evaluate.sample import Sample, draw
-from riskengine.evaluate.section import Provenance
-from riskengine.evaluate.terminal import text_lines
+from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.policy.policy import Policy
 from riskengine.readers.lines import STDIN
 from riskengine.readers.read import AUTO, FORMATS
@@ -118,7 +118,7 @@ def evaluate(
     found = evaluation.evaluate(sample, len(known), base_rates or evaluation.BASE_RATES)
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
-    click.echo(_json(about, found) if json_ else "\n".join(text_lines(about, found)))
+    click.echo(_json(about, found) if json_ else "\n".join(text_lines(facts(about, found.coverage), sections(found))))
     if report is not None:
         _write(report, page(about, found))
     return FINISHED_WITH_REJECTS if summary.rejected else 0
