@@ -1,4 +1,4 @@
-"""The sections of a document, the same for a terminal and for a page: tables, and listings of what needs whole lines."""
+"""The sections of a document, the same for a terminal and a page: tables, and listings of what needs whole lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

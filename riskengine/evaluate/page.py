@@ -1,14 +1,14 @@
 """An evaluation as one HTML page, with pictures."""
 
-from riskengine.charts import Axis, Bar, Bin, Line, bar_chart, day_histogram, histogram, line_chart
+from riskengine.charts import Axis, Bin, Line, bar_chart, day_histogram, histogram, line_chart
 from riskengine.document.page import Chapter, html
-from riskengine.document.share import NO_DATA, Share, percent
+from riskengine.document.picture import SCORES, share_axis, share_bar
+from riskengine.document.share import percent
 from riskengine.evaluate.curve import Point
 from riskengine.evaluate.evaluation import Attack, Band, Day, Evaluation
 from riskengine.evaluate.section import ALL_ATTACKS, Provenance, band_name, facts, sections
 
 _LOWEST_FRICTION = 0.0001  # the left end of the ROC curve: what no login log of usual size can tell from 0
-_QUARTERS = tuple((at / 4, f"{at * 25} %") for at in range(5))
 
 
 def page(about: Provenance, found: Evaluation) -> str:
@@ -39,7 +39,7 @@ def _roc(named: dict[str, Attack]) -> str:
         if attack.auc is not None
     ]
     title = "ROC curves of the score: attacks caught against legitimate logins stopped, threshold by threshold"
-    return line_chart(title, lines, across, Axis("attacks caught", 0.0, 1.0, _QUARTERS))
+    return line_chart(title, lines, across, share_axis("attacks caught"))
 
 
 def _visible(roc: list[Point]) -> list[tuple[float, float]]:
@@ -58,30 +58,20 @@ def _scores(distribution: list[Band], legitimate: int, attacks: int) -> str:
         )
         for band in distribution
     ]
-    across = Axis("score", 0.0, 100.0, tuple((at, str(at)) for at in range(0, 101, 20)))
     names = (f"legitimate logins ({legitimate:,})", f"attacks ({attacks:,})")
-    return histogram("Scores of legitimate logins and of attacks", names, bins, across, _shares("of each"))
+    return histogram("Scores of legitimate logins and of attacks", names, bins, SCORES, share_axis("of each"))
 
 
 def _caught(named: dict[str, Attack]) -> str:
-    bars = [_bar(name, attack.caught) for name, attack in named.items()]
-    return bar_chart("Attacks caught, by kind, with 95 % intervals", bars, _shares("caught"))
+    bars = [share_bar(name, attack.caught) for name, attack in named.items()]
+    return bar_chart("Attacks caught, by kind, with 95 % intervals", bars, share_axis("caught"))
 
 
 def _calibration(calibration: list[Band]) -> str:
-    bars = [_bar(f"score {band_name(band.low, band.high)}", band.share) for band in calibration]
-    return bar_chart("Share of attacks by score, with 95 % intervals", bars, _shares("attacks"))
+    bars = [share_bar(f"score {band_name(band.low, band.high)}", band.share) for band in calibration]
+    return bar_chart("Share of attacks by score, with 95 % intervals", bars, share_axis("attacks"))
 
 
 def _days(days: list[Day]) -> str:
     title, names = "Step-ups of legitimate logins by day", ("step-ups of legitimate logins",)
     return day_histogram(title, names, [(one.day, (one.stepped_up,)) for one in days], "step-ups")
-
-
-def _shares(label: str) -> Axis:
-    return Axis(label, 0.0, 1.0, _QUARTERS)
-
-
-def _bar(name: str, found: Share) -> Bar:
-    note = f"{percent(found.value)} of {found.of:,}" if found.of else NO_DATA
-    return Bar(name, found.value, found.low, found.high, note)
