@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from click.core import ParameterSource
 
 from riskengine.activation import read_file
 from riskengine.app import compile_core, make_home, open_locator, open_seal, open_store, read_policy
 from riskengine.cli.page import refuse_page, write_page
-from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, ignore, progress_bar, shown
+from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, as_json, ignore, progress_bar, shown
 from riskengine.compare.comparison import Comparison, Naming, by_name, by_pseudonym, compare
 from riskengine.compare.page import page
 from riskengine.compare.replays import Run, decided_twice
@@ -78,7 +77,8 @@ def refuse_odd(context: click.Context) -> None:
         raise click.UsageError("--compare stored takes the events of the store: it needs no LOG.", context)
     if against != STORED and not logs:
         raise click.UsageError("Missing argument 'LOG…'.", context)
-    refuse_page(given["report"], [*logs, *(path for path in (against, given["policy"]) if path)])
+    others = (against, given["policy"], given["rejects"])
+    refuse_page(given["report"], [*logs, *(path for path in others if path is not None)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,7 @@ def compare_stored(context: click.Context) -> Compared:
 
 def _settings(context: click.Context) -> Settings:
     shell: Shell = context.obj
-    policy = context.params["policy"]
-    return shell.settings(**({} if policy is None else {"policy": policy}))
+    return shell.settings(policy=context.params["policy"])
 
 
 def _compiled(engine: Engine, quiet: bool) -> Engine:
@@ -149,7 +148,7 @@ def show(context: click.Context, found: Compared) -> int:
     given = context.params
     about, figures = _provenance(context, found), found.figures
     text = text_lines(facts(about, figures), sections(figures))
-    click.echo(_json(about, figures) if given["json_"] else "\n".join(text))
+    click.echo(as_json(about, figures) if given["json_"] else "\n".join(text))
     if given["report"] is not None:
         write_page(given["report"], page(about, figures))
     return FINISHED_WITH_REJECTS if found.rejected else 0
@@ -168,9 +167,3 @@ def _provenance(context: click.Context, found: Compared) -> Provenance:
         undecided=found.undecided,
         command=again(context, _OUTPUTS),
     )
-
-
-def _json(about: Provenance, figures: Comparison) -> str:
-    """Return everything as JSON: `provenance`, and the fields of a Comparison."""
-    body = {"provenance": about, **{name: getattr(figures, name) for name in figures.__slots__}}
-    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from riskengine.app import compile_core, open_locator, read_policy
 from riskengine.cli.page import refuse_page, write_page
 from riskengine.cli.replay import open_log
-from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, ignore, progress_bar, shown
+from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, as_json, ignore, progress_bar, shown
 from riskengine.document.terminal import text_lines
 from riskengine.engine.engine import Engine
 from riskengine.errors import Fault, InvalidInput, SettingsError
@@ -102,7 +101,7 @@ def evaluate(
     """
     _refuse(logs, labels, policy, report)
     shell: Shell = context.obj
-    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    settings = shell.settings(policy=policy)
     judge, known, summary = read_policy(settings), _labels(labels), Summary()
     with ExitStack() as stack:
         engine = _engine(settings, judge, quiet)
@@ -117,7 +116,7 @@ def evaluate(
     found = evaluation.evaluate(sample, len(known), base_rates or evaluation.BASE_RATES)
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
-    click.echo(_json(about, found) if json_ else "\n".join(text_lines(facts(about, found.coverage), sections(found))))
+    click.echo(as_json(about, found) if json_ else "\n".join(text_lines(facts(about, found.coverage), sections(found))))
     if report is not None:
         write_page(report, page(about, found))
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -156,9 +155,3 @@ def _provenance(context: click.Context, sample: Sample, policy: Policy) -> Prove
         warm_up_days=given["warm_up"],
         command=again(context, _OUTPUTS),
     )
-
-
-def _json(about: Provenance, found: evaluation.Evaluation) -> str:
-    """Return everything as JSON: `provenance`, and the fields of an Evaluation."""
-    body = {"provenance": about, **{name: getattr(found, name) for name in found.__slots__}}
-    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()

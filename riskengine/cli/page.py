@@ -9,12 +9,12 @@ from riskengine.readers.lines import STDIN
 from riskengine.writers.target import open_target
 
 
-def refuse_page(report: Path | None, read: Sequence[str | Path]) -> None:
-    """Refuse a page that would take the place of a file that is read, or that has no place."""
+def refuse_page(report: Path | None, others: Sequence[str | Path]) -> None:
+    """Refuse a page that would take the place of another file of the run, or that has no place."""
     if report is None:
         return
-    if report.resolve() in [Path(path).resolve() for path in read if path != STDIN]:
-        raise SettingsError("--report must be a file of its own, not one that is read.")
+    if report.resolve() in [Path(path).resolve() for path in others if path != STDIN]:
+        raise SettingsError("--report must be a file of its own, not another one of this run.")
     if report.is_dir() or not report.absolute().parent.is_dir():
         raise SettingsError(f"--report {shown(report)} cannot be written: no such folder, or a folder itself.")
 

@@ -87,16 +87,16 @@ def replay(
             compared = compare_log(context, opened, _rejecter(stack, rejects))
         return show(context, compared)
     shell: Shell = context.obj
-    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    settings = shell.settings(policy=policy)
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
         engine = stack.enter_context(_engine(settings, save))
         compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
         log = opened()
         reject = _rejecter(stack, rejects)
-        lines = items = gather(log, reject, summary)
+        items = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        lines = lines if as_of_arrival else in_time_order(lines)
+        lines = items if as_of_arrival else in_time_order(items)
         progress = progress_bar(stack, len(lines), quiet)
         write = stack.enter_context(open_answers(out, out_format or format_of(out)))
         answers: Iterator[tuple[int, dict[str, Any]]] = decide(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from riskengine.settings import Settings, load
@@ -75,3 +76,9 @@ def again(context: click.Context, but: Collection[str]) -> str:
         for one in value if isinstance(value, tuple) else (value,):
             words += [option.opts[0], shown(one) if isinstance(one, Path) else str(one)]
     return shlex.join(words)
+
+
+def as_json(provenance: Any, figures: Any) -> str:
+    """Return figures (a dataclass with slots) as JSON to read: `provenance`, and their fields."""
+    body = {"provenance": provenance, **{name: getattr(figures, name) for name in figures.__slots__}}
+    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()

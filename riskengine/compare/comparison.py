@@ -153,7 +153,7 @@ class _Side:
 
     def result(self) -> Side:
         deciders = [Decider(*made, count) for made, count in self.deciders.items()]
-        deciders.sort(key=lambda one: (-one.events, one.policy, one.version, str(one)))
+        deciders.sort(key=lambda one: (-one.events, str(one)))
         return Side({name: self.decisions[name] for name in DECISIONS}, self.step_ups, deciders)
 
 
