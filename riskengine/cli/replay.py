@@ -32,7 +32,7 @@ Examples:
   riskengine replay events.ndjson --policy new.toml --compare old.toml --report what-if.html
   riskengine replay --policy new.toml --compare stored""",
 )
-@click.argument("logs", nargs=-1, metavar="LOG…")
+@click.argument("logs", nargs=-1, metavar="[LOG…]")
 @click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
 @click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
 @click.option(
