@@ -7,6 +7,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
+from riskengine.engine.saved import spelled
 from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
@@ -115,7 +116,7 @@ def decide(
     for start in range(0, len(lines), BATCH):
         batch = lines[start : start + BATCH]
         arrivals = [_arrival(line, summary.reporting, received_at) for line in batch]
-        for line, outcome in zip(batch, _run(engine, arrivals), strict=True):
+        for line, outcome in zip(batch, run_all(engine, arrivals), strict=True):
             if isinstance(outcome, RiskEngineError):
                 _refuse(line, outcome, summary, reject)
             elif isinstance(line.item, Report):
@@ -132,6 +133,12 @@ def decide(
         progress(len(batch))
 
 
+def sent(line: Line) -> dict[str, Any]:
+    """Return the event of a line as a caller would have sent it."""
+    assert isinstance(line.item, Event)
+    return spelled(line.item)
+
+
 def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
     item = line.item
     if isinstance(item, Event):
@@ -141,7 +148,7 @@ def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
     return Arrival(REALM, item, received_at or item.at, who="log")
 
 
-def _run(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
+def run_all(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
     """Return the outcomes of a batch, waiting for users that a live server holds."""
     outcomes = engine.run(arrivals)
     while any(isinstance(outcome, Busy) for outcome in outcomes):

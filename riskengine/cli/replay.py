@@ -1,6 +1,5 @@
 """`riskengine replay`: a log through the engine, one answer a line."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -10,17 +9,17 @@ from typing import Any
 import click
 
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
-from riskengine.cli.shell import Shell
+from riskengine.cli.compare import STORED, compare_log, compare_options, compare_stored, refuse_odd, show
+from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import AUTO, FORMATS, read
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine, sent
 from riskengine.settings import Settings
-from riskengine.writers.ndjson import STDOUT, open_ndjson
+from riskengine.writers.answers import OUT_FORMATS, format_of, open_answers
 from riskengine.writers.rejects import open_rejects
-
-FINISHED_WITH_REJECTS = 3
+from riskengine.writers.target import STDOUT
 
 
 @click.command(
@@ -29,11 +28,18 @@ FINISHED_WITH_REJECTS = 3
 Examples:
   riskengine replay auth.log --out decisions.ndjson --rejects rejects.ndjson
   riskengine replay events.ndjson --policy stricter.toml
-  zcat old.gz | riskengine replay - --format sshd --year 2025""",
+  zcat old.gz | riskengine replay - --format sshd --year 2025
+  riskengine replay events.ndjson --policy new.toml --compare old.toml --report what-if.html
+  riskengine replay --policy new.toml --compare stored""",
 )
-@click.argument("logs", nargs=-1, required=True, metavar="LOG…")
+@click.argument("logs", nargs=-1, metavar="[LOG…]")
 @click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
 @click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
+@click.option(
+    "--out-format",
+    type=click.Choice(list(OUT_FORMATS)),
+    help="How the answers are written; by default as the name of --out says, else as NDJSON.",
+)
 @click.option("--rejects", metavar="FILE", help="Where lines that cannot be read go, with number and reason.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="Decide by this policy.")
 @click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
@@ -42,12 +48,15 @@ Examples:
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
 @click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
-@click.pass_obj
+@compare_options
+@click.pass_context
 def replay(
-    shell: Shell,
+    context: click.Context,
+    /,
     logs: tuple[str, ...],
     format_: str,
     out: str,
+    out_format: str | None,
     rejects: str | None,
     policy: Path | None,
     save: bool,
@@ -56,29 +65,45 @@ def replay(
     year: int | None,
     tz: str | None,
     quiet: bool,
+    against: str | None,
+    **_: Any,
 ) -> int:
     """Decide every login of the logs as live would have, had everything arrived in order of time.
 
-    One JSON line an event: the full answer of POST /score, with `log` and `line`. Exit code 3: some were rejected.
+    One row an event. As NDJSON it is the full answer of POST /score, with `log` and `line`; as CSV (.csv) or Parquet
+    (.parquet) its columns beside those of the event; as documents for a SIEM (.ocsf.ndjson, .ecs.ndjson) OCSF 3002 or
+    ECS. Exit code 3: some lines were rejected.
+
+    With --compare no answers are written but what would change: how many decisions, by reason, group and network,
+    whose, with examples.
     """
+    refuse_odd(context)
     _refuse_overwriting(logs, out, rejects)
-    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    opened = partial(open_log, logs, format_, year, tz)
+    if against == STORED:
+        return show(context, compare_stored(context))
+    if against is not None:
+        with ExitStack() as stack, _writable(rejects):
+            compared = compare_log(context, opened, _rejecter(stack, rejects))
+        return show(context, compared)
+    shell: Shell = context.obj
+    settings = shell.settings(policy=policy)
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
         engine = stack.enter_context(_engine(settings, save))
         compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
-        log = open_log(logs, format_, year, tz)
+        log = opened()
         reject = _rejecter(stack, rejects)
-        lines = gather(log, reject, summary)
+        items = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        lines = lines if as_of_arrival else in_time_order(lines)
+        lines = items if as_of_arrival else in_time_order(items)
         progress = progress_bar(stack, len(lines), quiet)
-        rows = stack.enter_context(open_ndjson(out))
+        write = stack.enter_context(open_answers(out, out_format or format_of(out)))
         answers: Iterator[tuple[int, dict[str, Any]]] = decide(
             lines, engine, summary, reject, progress, clock() if save else None
         )
-        for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-            rows.write(answer)
+        for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+            write(answer, sent(items[number]))
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -125,14 +150,3 @@ def open_log(logs: tuple[str, ...], format_: str, year: int | None, tz: str | No
 def _rejecter(stack: ExitStack, target: str | None) -> Callable[[Rejected], None]:
     """Return what takes a rejected line: the file asked for, or nothing but the count."""
     return stack.enter_context(open_rejects(target)).write if target else ignore
-
-
-def ignore(_: object) -> None:
-    """Take no notice."""
-
-
-def progress_bar(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
-    """Return what is told how many items are done: a bar on a terminal, else nothing."""
-    if quiet or not sys.stderr.isatty():
-        return ignore
-    return stack.enter_context(click.progressbar(range(total), label="deciding", file=sys.stderr)).update
