@@ -24,8 +24,9 @@ from riskengine.evaluate.sample import Sample, draw
 from riskengine.evaluate.section import Provenance
 from riskengine.evaluate.terminal import text_lines
 from riskengine.policy.policy import Policy
+from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import STDIN
-from riskengine.readers.read import AUTO, FORMATS
+from riskengine.readers.read import AUTO
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 
