@@ -139,8 +139,12 @@ class _Document:
                 return found.end()
 
     def _end_of_value(self) -> int:
-        """Return where a string, number or stray character ends, as far as it is at hand."""
+        """Return where a string, number or stray character ends."""
         found = _VALUE.match(self._buffer, self._at)
+        while (found is None or found.end() == len(self._buffer)) and len(self._buffer) - self._at <= MAX_LINE:
+            if not self._more():
+                break
+            found = _VALUE.match(self._buffer, self._at)
         return found.end() if found else self._at + 1
 
     def _next(self, start: int, end: int) -> int | None:

@@ -40,7 +40,7 @@ def journal_entry(line: bytes) -> Entry | Skip:
 def _message(value: Any) -> str:
     """Return a message; one that is not UTF-8 stands there as a list of its bytes."""
     if isinstance(value, list) and all(isinstance(one, int) and 0 <= one < 256 for one in value):
-        return bytes(value).decode(errors="backslashreplace")
+        return bytes(value).decode(errors="replace")
     if not isinstance(value, str):
         raise InvalidInput([Fault("/MESSAGE", "must be a text or a list of bytes")])
     return value

@@ -53,13 +53,15 @@ class _Json:
 
 
 def unwrapped(record: Record, paths: Sequence[Path]) -> Record:
-    """Return what an object, or JSON in a text, at one of the paths holds; the record itself where there is none."""
+    """Return a record with what an object, or JSON in a text, at one of the paths holds; that comes before what stands
+    around it.
+    """
     for path in paths:
         inner = path.of(record)
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = _decode(inner.encode(errors="surrogatepass"))
         if isinstance(inner, dict):
-            record = inner
+            record = {**record, **inner}
     return record
 
 
