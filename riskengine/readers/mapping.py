@@ -209,8 +209,6 @@ class _Reader:
         stated = [value.constant, value.otherwise, *(value.values or {}).values()]
         if any(one not in choices for one in stated if one):
             self._wrong(where, f"must give one of {', '.join(choices)}")
-        if value.constant is None and value.values is None and value.otherwise is None:
-            self._wrong(where, f"needs `values`: which texts mean {', '.join(choices)}")
 
     def conditions(self, given: Any, where: str) -> tuple[Condition, ...]:
         """Return conditions of which one must hold: a table, or a list of tables."""

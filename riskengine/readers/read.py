@@ -74,10 +74,10 @@ class Opened:
     def parser(self, stream: IO[bytes]) -> Parser:
         """Return what reads the log's lines; it may look ahead in the stream."""
         if self.mapping is not None:
-            first = next((raw.line for raw in self.raw(stream) if raw.line.strip()), b"")
+            first = next((raw.line for raw in _ahead(self.raw(stream)) if raw.line.strip()), b"")
             return Mapped(self.mapping, reader_of(self.mapping, first), self.clock.zone)
         if self.source.format == "sshd":
-            return Sshd(self.clock.zone, first_year(self.raw(stream), self.clock))
+            return Sshd(self.clock.zone, first_year(_ahead(self.raw(stream)), self.clock))
         return Table() if self.source.format == "csv" else Ndjson()
 
 
@@ -163,7 +163,7 @@ def _told(path: str, stream: IO[bytes], format: str, reading: Reading) -> Callab
     if is_document(next((line for line in first if line.strip()), b"")):
         unit, envelopes = "record", _envelopes(reading.mapping)
         stream.seek(0)
-        first = _first_elements(stream, envelopes)
+        first = [raw.line for raw in islice(_ahead(elements(stream, envelopes)), FIRST_LINES)]
     if reading.mapping is not None:
         found: Detection | None = Detection("mapped", "a mapping was given")
     elif format != AUTO:
@@ -188,11 +188,10 @@ def _envelopes(own: LogMapping | None) -> Envelopes:
     return frozenset(path for mapping in mappings for path in mapping.records)
 
 
-def _first_elements(stream: IO[bytes], envelopes: Envelopes) -> list[bytes]:
-    found: list[bytes] = []
-    with suppress(InvalidInput):  # a document's missing end is told when it is read
-        found.extend(raw.line for raw in islice(elements(stream, envelopes), FIRST_LINES))
-    return found
+def _ahead(log: Iterator[Raw]) -> Iterator[Raw]:
+    """Yield what can be read of a log before it is read: a missing end is told then."""
+    with suppress(InvalidInput):
+        yield from log
 
 
 def _whole(log: Iterator[Raw], stream: IO[bytes]) -> Iterator[Raw]:
