@@ -1,16 +1,16 @@
 """What format a log is in, told from its first lines."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from riskengine.check import decode
 from riskengine.errors import InvalidInput
 from riskengine.event import EVENT_FIELDS
 from riskengine.readers.condition import any_holds
 from riskengine.readers.formats import MAPPED, built_in
-from riskengine.readers.record import reader_of
+from riskengine.readers.log import Skip
+from riskengine.readers.record import Record, Records, reader_of
 from riskengine.readers.table import Header
 
 _TIME = rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|(?:1 )?\d{4}-\d\d-\d\dT)\S*"
@@ -70,11 +70,12 @@ def _guess(first: bytes) -> Detection | None:
     return Detection("ndjson", "its first line begins with a brace") if first.startswith(b"{") else None
 
 
-def _parts(records: Callable[[bytes], Any], line: bytes) -> Iterator[Any]:
+def _parts(records: Callable[[bytes], Records], line: bytes) -> Sequence[Record]:
     try:
-        yield from records(line)
-    except (InvalidInput, TypeError):  # no record, or a Skip
-        return
+        found = records(line)
+    except InvalidInput:
+        return ()
+    return () if isinstance(found, Skip) else found
 
 
 def unreadable(beginning: bytes) -> str | None:

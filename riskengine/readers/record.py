@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -116,7 +117,7 @@ def cef(line: bytes) -> Records:
         raise InvalidInput([Fault("", "is cut off: CEF has seven bars")])
     record: Record = dict(zip(_CEF_HEAD, (part.replace("\\|", "|") for part in head), strict=False))
     keys = list(_CEF_KEY.finditer(head[-1]))
-    for key, following in zip(keys, [*keys[1:], None], strict=True):
+    for key, following in zip_longest(keys, keys[1:]):
         value = head[-1][key.end() : following.start() if following else None].strip()
         record[key[1]] = value.replace("\\=", "=").replace("\\\\", "\\")
     for name in [name for name in record if name.endswith("Label")]:
