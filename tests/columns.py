@@ -56,9 +56,7 @@ def told(
     return found
 
 
-def _rows(
-    function: Compiled, items: Batch, records: Records, policy: Policy, names: Names
-) -> Iterator[dict[str, Any]]:
+def _rows(function: Compiled, items: Batch, records: Records, policy: Policy, names: Names) -> Iterator[dict[str, Any]]:
     """Yield of each row what a function takes, by the names of its parameters."""
     seen, said, sheet = look_at(records, items), stated(policy, items, names), sheet_of(policy)
     for at, record in enumerate(records.view(FLAT)):

@@ -21,12 +21,10 @@ from tests.doors import default_policy
 from tests.test_history import NEW_YORK, START, TOKYO, login
 
 TEXT = (package_files("data") / "policy.toml").read_text()
-GROUPS = '\n[groups.admins]\nstep_up = 25.0\nweights = { new_device = 60.0 }\n'
+GROUPS = "\n[groups.admins]\nstep_up = 25.0\nweights = { new_device = 60.0 }\n"
 RULE = '[[rules]]\nname = "r{}"\nwhy = "Because."\nat_least = "step_up"\nwhen = {{ {} }}\n'
 # As many rules as there may be, some of which hold now and then.
-RULED = parse(
-    TEXT + GROUPS + "".join(RULE.format(at, f"asns = [{at + 700}], score = {at}") for at in range(MOST))
-)
+RULED = parse(TEXT + GROUPS + "".join(RULE.format(at, f"asns = [{at + 700}], score = {at}") for at in range(MOST)))
 NAMES = Names(resources={"payroll": 0, "wiki": 1}, groups={("admins", "staff"): 0, ("staff",): 1}, edges={"fra": 0})
 USERS = 4
 # What of a decided event a report on it takes over.

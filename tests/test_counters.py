@@ -138,9 +138,7 @@ def test_the_estimate_of_users_errs_as_little_as_it_says(users: int, within: flo
     marks = [(1, 0, REGULARS, 0)]
     errors = []
     for keys in crowd:
-        prior = days.Cells(
-            np.ones(users, np.uint64), np.full(users, -1), np.repeat(bit_of(keys)[:, None], 3, axis=1)
-        )
+        prior = days.Cells(np.ones(users, np.uint64), np.full(users, -1), np.repeat(bit_of(keys)[:, None], 3, axis=1))
         errors.append(days.see(_cells(marks), _users(marks), prior, 5).users[0, REGULARS] / users - 1)
 
     assert np.sqrt(np.mean(np.square(errors))) < within

@@ -27,9 +27,7 @@ TEXT = (package_files("data") / "policy.toml").read_text()
 HOUR_MS = 3_600_000
 HIGH = SENSITIVITIES.index("high")
 HERE = ip_network("192.0.2.0/24")
-NOTHING = replace(
-    default_policy(), thresholds=Thresholds(40, 20, 70), cold_start=None, quiet=None, fatigue=None
-)
+NOTHING = replace(default_policy(), thresholds=Thresholds(40, 20, 70), cold_start=None, quiet=None, fatigue=None)
 NO_MFA_METHOD = "urn:riskengine:acr:mfa"
 
 
@@ -262,7 +260,7 @@ def test_a_private_address_is_trusted_by_a_private_cidr_only(cidr: str, decision
 
 
 def test_the_block_list_wins_over_trust_and_over_every_waiver() -> None:
-    waiver = parse(TEXT + rule('asns = [701]', 'at_most = "allow"')).rules
+    waiver = parse(TEXT + rule("asns = [701]", 'at_most = "allow"')).rules
     policy = replace(OFFICE, block=sources([HERE], [], []), rules=waiver)
 
     assert told(decided(policy, from_address("192.0.2.9", mfa=1), score=0), policy)[0] == "deny"
@@ -489,9 +487,7 @@ QUIET = replace(NOTHING, quiet=default_policy().quiet)
         pytest.param(
             {"record": passed(1, passed_device=0), "item": login(device=0)}, "step_up", id="without_a_device_id"
         ),
-        pytest.param(
-            {"record": passed(1, passed_prefix=0), "item": login(prefix=0)}, "step_up", id="without_a_prefix"
-        ),
+        pytest.param({"record": passed(1, passed_prefix=0), "item": login(prefix=0)}, "step_up", id="without_a_prefix"),
     ],
 )
 def test_the_score_alone_does_not_ask_again_what_was_just_passed(more: dict[str, object], decision: str) -> None:

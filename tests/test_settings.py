@@ -66,7 +66,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
         ("RISKENGINE_PORT", "0", "RISKENGINE_PORT is wrong: "),
         ("RISKENGINE_PORT", "65536", "RISKENGINE_PORT is wrong: "),
         ("RISKENGINE_WORKERS", "0", "RISKENGINE_WORKERS is wrong: "),
-        ("RISKENGINE_RETENTION_DAYS", "0", 'RISKENGINE_RETENTION_DAYS is wrong: it must be a number of days'),
+        ("RISKENGINE_RETENTION_DAYS", "0", "RISKENGINE_RETENTION_DAYS is wrong: it must be a number of days"),
         ("RISKENGINE_RETENTION_DAYS", "never", "RISKENGINE_RETENTION_DAYS is wrong: it must be a number of days, or"),
         ("RISKENGINE_HOST", "example.test", "RISKENGINE_HOST is wrong: it must be localhost or an IP address."),
         ("RISKENGINE_LOG_FORMAT", "xml", "RISKENGINE_LOG_FORMAT is wrong: "),

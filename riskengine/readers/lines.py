@@ -71,6 +71,9 @@ def lines(stream: IO[bytes]) -> Iterator[Raw]:
     while chunk := stream.readline(MAX_LINE + 2):
         number += 1
         ended = chunk.endswith(b"\n")
+        if ended and number > 1 and len(chunk) <= MAX_LINE:  # what follows, in short
+            yield Raw(number, chunk.rstrip(b"\r\n"), True, False)
+            continue
         if not ended and len(chunk) == MAX_LINE + 2:
             ended = _pass_over(stream)
         if number == 1:

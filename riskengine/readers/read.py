@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from riskengine.errors import Fault, InvalidInput
+from riskengine.event import Event, Report
 from riskengine.readers.alias import Aliases, known_by, read_aliases
 from riskengine.readers.detect import Detection, detect, unreadable
 from riskengine.readers.elements import Envelopes, elements, is_document
@@ -28,6 +29,8 @@ AUTO = "auto"
 FIRST_LINES = 200
 # riskengine's own, whose writers can tell of every step-up how it ended.
 _REPORTING = ("ndjson", "csv")
+# A tuple, because a union of types would be made anew for each line.
+_ITEMS = (Event, Report)
 _TEXT_LIMIT = 65_536
 _OVERLONG_TEXT = 1024
 # A mapping is a page or two.
@@ -95,7 +98,7 @@ class Log:
                 stream.seek(0)
                 parser = one.parser(stream)
                 stream.seek(0)
-                yield from _items(one.source, parser, _whole(one.raw(stream), stream), self._aliases)
+                yield from _items(one, parser, stream, self._aliases)
 
 
 def read(
@@ -194,40 +197,34 @@ def _ahead(log: Iterator[Raw]) -> Iterator[Raw]:
         yield from log
 
 
-def _whole(log: Iterator[Raw], stream: IO[bytes]) -> Iterator[Raw]:
-    """Yield a log's lines; raise InvalidInput after the last that could be read where the rest could not."""
-    yield from log
-    broken = damage(stream)
-    if broken:
-        raise InvalidInput([Fault("", broken)])
-
-
-def _items(source: Source, parser: Parser, log: Iterator[Raw], aliases: Aliases) -> Iterator[Read | Rejected | Skipped]:
+def _items(one: Opened, parser: Parser, stream: IO[bytes], aliases: Aliases) -> Iterator[Read | Rejected | Skipped]:
     skipped: Counter[Skip] = Counter()
-    reporting = source.format in _REPORTING
+    name, reporting = one.source.name, one.source.format in _REPORTING
     number = 1
     try:
-        for raw in log:
-            number = raw.number
-            if not raw.line.strip():
+        for raw in one.raw(stream):
+            number, line, _, _ = raw
+            if not line or line.isspace():
                 continue
             for found in _found(parser, raw):
-                if isinstance(found, Skip):
+                if isinstance(found, _ITEMS):
+                    yield Read(name, number, known_by(found, aliases) if aliases else found, reporting)
+                elif isinstance(found, Skip):
                     skipped[found] += 1
-                elif isinstance(found, InvalidInput):
-                    yield Rejected(source.name, number, _reason(found), _text(raw))
                 else:
-                    item = known_by(found, aliases) if aliases else found
-                    yield Read(source.name, number, item, reporting)
-    except InvalidInput as error:
-        yield Rejected(source.name, number, _reason(error), "")
+                    yield Rejected(name, number, _reason(found), _text(raw))
+        if broken := damage(stream):
+            raise InvalidInput([Fault("", broken)])
+    except InvalidInput as error:  # of where the log ends
+        yield Rejected(name, number, _reason(error), "")
     for reason, count in skipped.items():
-        yield Skipped(source.name, reason, count)
+        yield Skipped(name, reason, count)
 
 
 def _found(parser: Parser, raw: Raw) -> Sequence[Found]:
     try:
-        _refuse_unreadable(raw)
+        if raw.overlong or b"\0" in raw.line:
+            _refuse_unreadable(raw)
         found = parser.parse(raw.line, raw.ended)
     except InvalidInput as error:
         return (error,)

@@ -32,9 +32,7 @@ def moved(path: Path, share: float, to: Record) -> Path:
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_sample_is_of_addresses_that_the_file_knows_and_always_the_same(tmp_path: Path, version: int) -> None:
     path = tmp_path / "city.mmdb"
-    known: Mapping[str, Record] = {
-        net: place for net, place in WORLD.items() if (":" in net) == (version == 6)
-    }
+    known: Mapping[str, Record] = {net: place for net, place in WORLD.items() if (":" in net) == (version == 6)}
     write_flat_db(path, known, 4 if version == 4 else 6)
     file = Database(path, CITY)
     high, low = file.sample(300)

@@ -136,9 +136,7 @@ def figures(run: Run) -> Figures:
     shares[IMPOSSIBLE], shares[POSSIBLE] = _pairs(run, measured)
     log = run.prepared.log
     ids = np.array(list(log.notes))
-    plain = {
-        rule: _shares(measured, np.isin(ids, list(challenged(log, run.prepared.events, rule)))) for rule in RULES
-    }
+    plain = {rule: _shares(measured, np.isin(ids, list(challenged(log, run.prepared.events, rule)))) for rule in RULES}
     notes = list(log.notes.values())
     traits = {
         name: _share(stopped, measured.honest & np.array([name in note.traits for note in notes])) for name in TRAITS
