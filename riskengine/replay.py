@@ -33,7 +33,7 @@ class Summary:
     reports: int = 0
     stored: int = 0
     duplicates: int = 0
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     refused_reports: int = 0
     reporting: bool = False
@@ -44,17 +44,19 @@ class Summary:
         """Return the summary as lines for a person."""
         decided = ", ".join(f"{count:,} {name}" for name, count in sorted(self.decisions.items()))
         told = ", ".join(f"{name} {count:,}" for name, count in self.reasons.most_common(6))
+        passed_over = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.skipped.items()))
         assumed = (
             "step-ups count as the log reports them"
             if self.reporting
-            else "the log holds no reports: what a step-up showed is taken as provisional"
+            else "the log does not report each step-up: what the others showed is taken as provisional"
         )
         return [
             *self.sources,
             f"{self.events:,} events decided ({self.stored:,} of them were stored before): {decided or 'none'}",
             f"reasons: {told or 'none'}",
             f"{self.reports:,} reports counted, {self.refused_reports:,} answered no step-up of this policy; {assumed}",
-            f"{self.duplicates:,} duplicates, {self.skipped:,} lines that are no login, {self.rejected:,} rejected",
+            f"{self.duplicates:,} duplicates, {self.rejected:,} rejected, "
+            f"{self.skipped.total():,} passed over: {passed_over or 'none'}",
         ]
 
 
@@ -76,12 +78,12 @@ def gather(
     for one in found:
         if isinstance(one, Read):
             lines.append(Line(one.item, one.source, one.line, len(lines)))
+            summary.reporting = summary.reporting or (one.reporting and isinstance(one.item, Report))
         elif isinstance(one, Rejected):
             summary.rejected += 1
             reject(one)
         else:
-            summary.skipped += one.count
-    summary.reporting = any(isinstance(line.item, Report) for line in lines)
+            summary.skipped[one.reason] += one.count
     return lines
 
 

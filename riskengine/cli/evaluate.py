@@ -22,8 +22,9 @@ from riskengine.evaluate.page import page
 from riskengine.evaluate.sample import Sample, draw
 from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.policy.policy import Policy
+from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import STDIN
-from riskengine.readers.read import AUTO, FORMATS
+from riskengine.readers.read import AUTO
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 

@@ -13,8 +13,10 @@ from riskengine.cli.compare import STORED, compare_log, compare_options, compare
 from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
+from riskengine.readers.formats import FORMATS
+from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
-from riskengine.readers.read import AUTO, FORMATS, read
+from riskengine.readers.read import AUTO, make_reading, read
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine, sent
 from riskengine.settings import Settings
 from riskengine.writers.answers import OUT_FORMATS, format_of, open_answers
@@ -29,11 +31,32 @@ Examples:
   riskengine replay auth.log --out decisions.ndjson --rejects rejects.ndjson
   riskengine replay events.ndjson --policy stricter.toml
   zcat old.gz | riskengine replay - --format sshd --year 2025
+  riskengine replay 'okta/*.json.gz' signins.json --aliases people.csv
+  riskengine replay portal.log --mapping portal.toml
   riskengine replay events.ndjson --policy new.toml --compare old.toml --report what-if.html
-  riskengine replay --policy new.toml --compare stored""",
+  riskengine replay --policy new.toml --compare stored
+
+\b
+Formats (--format; told by a log's first lines unless named):
+"""
+    + "\n".join(f"  {name:14} {what}" for name, what in FORMATS.items())
+    + """
+
+Logs may be lines, JSON lists or envelopes, CSV, packed with gzip, zstd, bzip2 or xz, in any order.""",
 )
 @click.argument("logs", nargs=-1, metavar="[LOG…]")
-@click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([AUTO, *FORMATS]),
+    default=AUTO,
+    show_default=True,
+    metavar="NAME",
+    help="See below.",
+)
+@click.option("--mapping", metavar="FILE", help="Read the logs by a mapping of your own, in TOML.")
+@click.option("--user-field", metavar="PATH", help="Take the user from there, as actor.alternateId, in a vendor's log.")
+@click.option("--aliases", metavar="FILE", help="CSV of name,user_id: the users that names in the log stand for.")
 @click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
 @click.option(
     "--out-format",
@@ -55,6 +78,9 @@ def replay(
     /,
     logs: tuple[str, ...],
     format_: str,
+    mapping: str | None,
+    user_field: str | None,
+    aliases: str | None,
     out: str,
     out_format: str | None,
     rejects: str | None,
@@ -79,7 +105,7 @@ def replay(
     """
     refuse_odd(context)
     _refuse_overwriting(logs, out, rejects)
-    opened = partial(open_log, logs, format_, year, tz)
+    opened = partial(open_log, logs, format_, year, tz, (mapping, user_field, aliases))
     if against == STORED:
         return show(context, compare_stored(context))
     if against is not None:
@@ -111,7 +137,7 @@ def replay(
 
 def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) -> None:
     """Refuse an output that is a log itself, or the other output."""
-    read_from = {Path(log).resolve() for log in logs if log != STDOUT}
+    read_from = {Path(log).resolve() for log in named(logs) if log != STDOUT}
     targets = [Path(target).resolve() for target in (out, rejects) if target not in (None, STDOUT)]
     if read_from.intersection(targets) or len(set(targets)) < len(targets):
         raise SettingsError("--out and --rejects must be files of their own, not a log or each other.")
@@ -139,10 +165,19 @@ def _writable(*targets: str | None) -> Iterator[None]:
         raise SettingsError(f"{named} cannot be written: {error.strerror or error}.") from error
 
 
-def open_log(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:
-    """Open logs for reading; SettingsError names one that cannot be."""
+def open_log(
+    logs: tuple[str, ...],
+    format_: str,
+    year: int | None,
+    tz: str | None,
+    how: tuple[str | None, str | None, str | None] = (None, None, None),
+) -> Any:
+    """Open logs for reading; `how`: a mapping's file, the user's field, a file of aliases. SettingsError names what
+    cannot be read."""
+    if how[0] is not None and format_ != AUTO:
+        raise SettingsError("--mapping says how the logs are read: --format cannot be given beside it.")
     try:
-        return read(logs, format_, year, tz)
+        return read(named(logs), format_, year, tz, make_reading(*how))
     except OSError as error:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
