@@ -7,7 +7,7 @@ from riskengine.errors import Fault, InvalidInput
 from riskengine.event import EVENT_FIELDS, Event
 from riskengine.readers.lines import lines, open_log
 from riskengine.readers.log import Item
-from riskengine.readers.record import cells
+from riskengine.readers.rows import cells
 
 Aliases = Mapping[str, str]
 _HEADER = ["name", "user_id"]

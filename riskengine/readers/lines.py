@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple
 
+from riskengine.errors import Fault, InvalidInput
 from riskengine.readers.packed import unpacked
 
 STDIN = "-"
@@ -58,6 +59,14 @@ def open_log(path: str) -> IO[bytes]:
         if path != STDIN:
             stream.close()
     return unpacked(spool)
+
+
+def text_of(line: bytes) -> str:
+    """Return a line as text; raise InvalidInput if it is not UTF-8."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
 
 
 def lines(stream: IO[bytes]) -> Iterator[Raw]:

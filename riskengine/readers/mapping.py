@@ -28,10 +28,10 @@ _CHOICES = {
     "mfa.result": MFA_RESULTS,
     "result": STEP_UP_RESULTS,
 }
-_SECTIONS = ("detect", "log", "login", "event", "second_factor")
-_LOG_KEYS = ("records", "unwrap", "each", "dotted", "text", "pattern", "pairs", "once", "zone")
+SECTIONS = ("detect", "log", "login", "event", "second_factor")
+LOG_KEYS = ("records", "unwrap", "each", "dotted", "text", "pattern", "pairs", "once", "zone")
 _FACTOR_KEYS = ("when", "link", *FACTOR_FIELDS)
-_VALUE_KEYS = ("from", "value", "when", "unless", "values", "otherwise", "pattern", "ignore", "fold", "format")
+FIELD_KEYS = ("from", "value", "when", "unless", "values", "otherwise", "pattern", "ignore", "fold", "format")
 TEXTS = ("cef",)
 
 
@@ -123,8 +123,8 @@ class _Reader:
         self._file, self._dotted = file, dotted
 
     def mapping(self, body: dict[str, Any], name: str) -> LogMapping:
-        self._known(body, _SECTIONS, "")
-        log = self._section(body, "log", _LOG_KEYS)
+        self._known(body, SECTIONS, "")
+        log = self._section(body, "log", LOG_KEYS)
         event = self._section(body, "event", (*EVENT_FIELDS, "mfa", "context"))
         if isinstance(event.get("mfa"), dict):
             event |= {f"mfa.{key}": value for key, value in event.pop("mfa").items()}
@@ -180,7 +180,7 @@ class _Reader:
         if not isinstance(given, dict):
             self._wrong(where, "must be a path, a table, or a list of these")
             return Value()
-        self._known(given, _VALUE_KEYS, where)
+        self._known(given, FIELD_KEYS, where)
         if ("from" in given) == ("value" in given):
             self._wrong(where, "must have either `from` or `value`")
         values = given.get("values")

@@ -43,7 +43,7 @@ class _Recoding:
 
 # How each packing begins, what it is called, and what undoes it.
 _PACKINGS: tuple[tuple[bytes, str, Callable[[Any], _Unpacking]], ...] = (
-    (b"\x1f\x8b", "gzip", lambda stream: gzip.GzipFile(fileobj=stream)),
+    (b"\x1f\x8b", "gzip", lambda stream: gzip.GzipFile(fileobj=stream, mode="rb")),
     (b"\x28\xb5\x2f\xfd", "zstd", zstd.ZstdFile),
     (b"BZh", "bzip2", bz2.BZ2File),
     (b"\xfd7zXZ\0", "xz", lzma.LZMAFile),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,8 @@ from riskengine.readers.mapped import Mapped
 from riskengine.readers.mapping import LogMapping, parse_mapping
 from riskengine.readers.ndjson import Ndjson
 from riskengine.readers.packed import damage
-from riskengine.readers.record import reader_of
+from riskengine.readers.record import is_table, reader_of
+from riskengine.readers.rows import rows
 from riskengine.readers.sshd import Sshd
 from riskengine.readers.stamp import Clock, first_year, make_clock
 from riskengine.readers.table import Table
@@ -60,7 +62,7 @@ class Reading:
 class Opened:
     """A log that is ready to be read; `kept` is its stream where it cannot be opened a second time.
 
-    `envelopes` is None for a log of lines, else where a document's lists of records stand.
+    `split` takes the stream apart: into lines, rows of a table, or records of a JSON document.
     """
 
     source: Source
@@ -68,19 +70,15 @@ class Opened:
     clock: Clock
     kept: IO[bytes] | None
     mapping: LogMapping | None
-    envelopes: Envelopes | None
-
-    def raw(self, stream: IO[bytes]) -> Iterator[Raw]:
-        """Return the lines of the log, or the records of the document that it is."""
-        return lines(stream) if self.envelopes is None else elements(stream, self.envelopes)
+    split: Callable[[IO[bytes]], Iterator[Raw]]
 
     def parser(self, stream: IO[bytes]) -> Parser:
         """Return what reads the log's lines; it may look ahead in the stream."""
         if self.mapping is not None:
-            first = next((raw.line for raw in _ahead(self.raw(stream)) if raw.line.strip()), b"")
+            first = next((raw.line for raw in _ahead(self.split(stream)) if raw.line.strip()), b"")
             return Mapped(self.mapping, reader_of(self.mapping, first), self.clock.zone)
         if self.source.format == "sshd":
-            return Sshd(self.clock.zone, first_year(_ahead(self.raw(stream)), self.clock))
+            return Sshd(self.clock.zone, first_year(_ahead(self.split(stream)), self.clock))
         return Table() if self.source.format == "csv" else Ndjson()
 
 
@@ -162,11 +160,11 @@ def _told(path: str, stream: IO[bytes], format: str, reading: Reading) -> Callab
         raise InvalidInput([Fault(name, why_not)])
     stream.seek(0)
     first = [raw.line for raw in islice(lines(stream), FIRST_LINES)]
-    unit, envelopes = "line", None
+    unit, split = "line", lines
     if is_document(next((line for line in first if line.strip()), b"")):
-        unit, envelopes = "record", _envelopes(reading.mapping)
+        unit, split = "record", partial(elements, envelopes=_envelopes(reading.mapping))
         stream.seek(0)
-        first = [raw.line for raw in islice(_ahead(elements(stream, envelopes)), FIRST_LINES)]
+        first = [raw.line for raw in islice(_ahead(split(stream)), FIRST_LINES)]
     if reading.mapping is not None:
         found: Detection | None = Detection("mapped", "a mapping was given")
     elif format != AUTO:
@@ -179,11 +177,17 @@ def _told(path: str, stream: IO[bytes], format: str, reading: Reading) -> Callab
     mapping = reading.mapping or (built_in(found.format) if found.format in MAPPED else None)
     if mapping is not None and reading.user_field is not None:
         mapping = with_user_field(mapping, reading.user_field)
+    if mapping is not None and is_table(mapping, next((line for line in first if line.strip()), b"")):
+        split = _rows
 
     def opened(clock: Clock, kept: IO[bytes] | None) -> Opened:
-        return Opened(source, path, clock, kept, mapping, envelopes)
+        return Opened(source, path, clock, kept, mapping, split)
 
     return opened
+
+
+def _rows(stream: IO[bytes]) -> Iterator[Raw]:
+    return rows(lines(stream))
 
 
 def _envelopes(own: LogMapping | None) -> Envelopes:
@@ -202,7 +206,7 @@ def _items(one: Opened, parser: Parser, stream: IO[bytes], aliases: Aliases) -> 
     name, reporting = one.source.name, one.source.format in _REPORTING
     number = 1
     try:
-        for raw in one.raw(stream):
+        for raw in one.split(stream):
             number, line, _, _ = raw
             if not line or line.isspace():
                 continue

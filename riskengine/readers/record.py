@@ -1,6 +1,5 @@
 """A line as the records it holds: JSON (in an envelope or not), a row of a table, CEF, text of a known form."""
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -10,13 +9,14 @@ import msgspec
 
 from riskengine.check import decode
 from riskengine.errors import Fault, InvalidInput
+from riskengine.readers.lines import text_of
 from riskengine.readers.log import Skip
 from riskengine.readers.mapping import LogMapping
 from riskengine.readers.path import Path
+from riskengine.readers.rows import cells, separator_of
 
 Record = dict[str, Any]
 Records = Sequence[Record] | Skip
-_SEPARATORS = (",", ";", "\t")
 _decoder = msgspec.json.Decoder()
 _CEF = re.compile(r"CEF: ?\d+\|")
 _CEF_HEAD = ("vendor", "product", "version", "class", "name", "severity")
@@ -30,9 +30,14 @@ def reader_of(mapping: LogMapping, first_line: bytes) -> Callable[[bytes], Recor
         return cef
     if mapping.pattern is not None:
         return _Text(mapping.pattern, mapping.pairs).records
-    if first_line.lstrip().startswith((b"{", b"[")) or not first_line.strip():
-        return _Json(mapping).records
-    return Rows(mapping).records
+    return Rows(mapping).records if is_table(mapping, first_line) else _Json(mapping).records
+
+
+def is_table(mapping: LogMapping, first_line: bytes) -> bool:
+    """Return whether a log that begins with this line is a table to a mapping that takes JSON or tables."""
+    if mapping.text is not None or mapping.pattern is not None:
+        return False
+    return bool(first_line.strip()) and not first_line.lstrip().startswith((b"{", b"["))
 
 
 class _Json:
@@ -83,9 +88,9 @@ class Rows:
         self._separator = ","
 
     def records(self, line: bytes) -> Records:
-        text = _utf8(line)
+        text = text_of(line)
         if self._columns is None:
-            self._separator = max(_SEPARATORS, key=text.count)
+            self._separator = separator_of(text)
             self._columns = cells(text, self._separator)
             return ()
         row = cells(text, self._separator)
@@ -95,20 +100,12 @@ class Rows:
         return (unwrapped(record, self._unwrap),)
 
 
-def cells(text: str, separator: str) -> list[str]:
-    """Return the cells of a row of CSV."""
-    try:
-        return next(csv.reader((text,), delimiter=separator, strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise InvalidInput([Fault("", f"is not CSV: {error}")]) from error
-
-
 def cef(line: bytes) -> Records:
     """Return a line of CEF, with or without a syslog prefix: the header's names, and what its extension holds.
 
     Where `cs1Label` names what `cs1` is, that name stands for it too.
     """
-    text = _utf8(line)
+    text = text_of(line)
     found = _CEF.search(text)
     if found is None:
         return Skip.NOT_A_LOGIN
@@ -133,7 +130,7 @@ class _Text:
         self._pattern, self._pairs = pattern, pairs
 
     def records(self, line: bytes) -> Records:
-        found = self._pattern.search(_utf8(line))
+        found = self._pattern.search(text_of(line))
         if found is None:
             return Skip.NOT_A_LOGIN
         record: Record = {name: text for name, text in found.groupdict().items() if text}
@@ -141,10 +138,3 @@ class _Text:
             for key, quoted, bare in _PAIR.findall(record.get(self._pairs, "")):
                 record.setdefault(key, quoted or bare)
         return (record,)
-
-
-def _utf8(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error

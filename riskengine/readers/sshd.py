@@ -27,6 +27,7 @@ from riskengine.errors import Fault, InvalidInput
 from riskengine.event import EVENT_FIELDS, Event
 from riskengine.readers.identity import Identity
 from riskengine.readers.journal import Prefix, journal_entry
+from riskengine.readers.lines import text_of
 from riskengine.readers.log import Item, Skip
 from riskengine.readers.stamp import Calendar, bsd_time, iso_time
 
@@ -98,10 +99,7 @@ class Sshd:
         self._calendar.see(line)
         if b"sshd" not in line or b" from " not in line or not any(words in line for words in _TELLING):
             return Skip.NOT_A_LOGIN
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
+        text = text_of(line)
         found = _PREFIX.match(text)
         if found is None:
             if _HEADLESS.match(text):

@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,15 @@ def test_a_packed_log_is_read_twice_and_in_parts(tmp_path: Path, pack: Callable[
         stream.seek(0)
         assert stream.read() == LOG
         assert damage(stream) is None
+
+
+@pytest.mark.parametrize(("pack", "name"), PACKINGS)
+def test_standard_input_may_be_packed(
+    monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], name: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(LOG))))
+
+    assert sum(isinstance(one, Read) for one in read(["-"])) == 5000
 
 
 @pytest.mark.parametrize(("pack", "name"), PACKINGS)
