@@ -305,5 +305,7 @@ def checked(
                 faults.append(Fault(f"/{name}{wrong.below}", wrong.detail))
         elif name == "user_id":
             found[name] = None
-    faults += [Fault(f"/{name}", "is required") for name in required if body.get(name) is None and name not in found]
+    for name in required:
+        if name not in found and body.get(name) is None:
+            faults.append(Fault(f"/{name}", "is required"))
     return found, faults

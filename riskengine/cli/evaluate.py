@@ -24,7 +24,7 @@ from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.policy.policy import Policy
 from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import STDIN
-from riskengine.readers.read import AUTO
+from riskengine.readers.opened import AUTO
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 

@@ -16,7 +16,8 @@ from riskengine.errors import SettingsError
 from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
-from riskengine.readers.read import AUTO, make_reading, read
+from riskengine.readers.opened import AUTO, make_reading
+from riskengine.readers.read import read
 from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine, sent
 from riskengine.settings import Settings
 from riskengine.writers.answers import OUT_FORMATS, format_of, open_answers

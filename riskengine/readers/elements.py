@@ -37,12 +37,12 @@ _checker = msgspec.json.Decoder(msgspec.Raw)
 def is_document(first_line: bytes) -> bool:
     """Return whether a log that begins with this line (a byte order mark apart) is a document and not lines of JSON.
 
-    >>> is_document(b'[{"a": 1},'), is_document(b'{"value": ['), is_document(b'{"a": 1}'), is_document(b'{"a')
+    >>> is_document(b'[{"a": 1},'), is_document(b'{"value": ['), is_document(b'{"a": 1}'), is_document(b"[08:00] x")
     (True, True, False, False)
     """
     line = first_line.removeprefix(_BYTE_ORDER_MARK).strip()
     if line.startswith(b"["):
-        return True
+        return line[1:].lstrip()[:1] in (b"", b"{", b"]")
     return line.startswith(b"{") and (line.endswith((b"{", b"[", b",")) or len(line) >= MAX_LINE)
 
 

@@ -18,16 +18,17 @@ def own_item(body: Any, line: bytes, identity: Identity) -> Item:
         raise InvalidInput([Fault("", "must be a JSON object")])
     kind = body.pop("type", "event")
     if kind == "event":
-        _require(body, "occurred_at")
+        if body.get("occurred_at") is None:
+            raise _missing("occurred_at")
         if body.get("event_id") is None:
             body["event_id"] = identity.of(line)
         return parse_event(body)
     if kind == "report":
-        _require(body, "at")
+        if body.get("at") is None:
+            raise _missing("at")
         return parse_report(body)
     raise InvalidInput([Fault("/type", "must be one of event, report")])
 
 
-def _require(body: dict[str, Any], name: str) -> None:
-    if body.get(name) is None:
-        raise InvalidInput([Fault(f"/{name}", "is required in a log")])
+def _missing(name: str) -> InvalidInput:
+    return InvalidInput([Fault(f"/{name}", "is required in a log")])

@@ -76,7 +76,7 @@ class Mapped:
             return (error,)
         if isinstance(event, Skip):
             return (event,)
-        if self._repeats(record):
+        if self._repeats(record, event.action):
             return (Skip.REPEATED,)
         return self._factors.login(event, self._link(record))
 
@@ -176,11 +176,12 @@ class Mapped:
             return given
         return f"{self._mapping.name}-{hashlib.sha256(given.encode(errors='replace')).hexdigest()[:32]}"
 
-    def _repeats(self, record: Record) -> bool:
-        """Return whether a record shares what `once` names with an earlier one, and remember it."""
-        key = _shared(self._mapping.once, record)
-        if not key:
+    def _repeats(self, record: Record, action: str) -> bool:
+        """Return whether a record shares what `once` names, and its action, with an earlier one, and remember it."""
+        shared = _shared(self._mapping.once, record)
+        if not shared:
             return False
+        key = f"{action}\0{shared}"
         if key in self._seen:
             return True
         self._seen[key] = None

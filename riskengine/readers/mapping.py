@@ -74,7 +74,7 @@ class LogMapping:
 
     `zone` is that of local times where it is not the reader's to say. `records` are lists in an envelope, `unwrap` an
     object (or its JSON) around each record, `each` a list within a record of several events. `once`: of records that
-    share these values only the first counts.
+    share these values, and their action, only the first counts.
     """
 
     name: str

@@ -33,9 +33,14 @@ def reader_of(mapping: LogMapping, first_line: bytes) -> Callable[[bytes], Recor
     return Rows(mapping).records if is_table(mapping, first_line) else _Json(mapping).records
 
 
+def is_text(mapping: LogMapping) -> bool:
+    """Return whether a mapping is of lines that are neither JSON nor rows of a table."""
+    return mapping.text is not None or mapping.pattern is not None
+
+
 def is_table(mapping: LogMapping, first_line: bytes) -> bool:
     """Return whether a log that begins with this line is a table to a mapping that takes JSON or tables."""
-    if mapping.text is not None or mapping.pattern is not None:
+    if is_text(mapping):
         return False
     return bool(first_line.strip()) and not first_line.lstrip().startswith((b"{", b"["))
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from riskengine.errors import InvalidInput
-from riskengine.readers.read import Reading, make_reading, read
+from riskengine.readers.opened import Reading, make_reading
+from riskengine.readers.read import read
 from tests.readers.told import told
 
 OKTA = (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from riskengine.errors import InvalidInput
 from riskengine.readers.formats import FORMATS
 from riskengine.readers.log import Read
-from riskengine.readers.read import AUTO, read
+from riskengine.readers.opened import AUTO
+from riskengine.readers.read import read
 from tests.readers.told import told
 
 FOLDER = Path(__file__).parent / "formats"

@@ -14,7 +14,8 @@ from riskengine.errors import InvalidInput
 from riskengine.readers.log import Item, Skip
 from riskengine.readers.mapped import Mapped
 from riskengine.readers.mapping import parse_mapping
-from riskengine.readers.read import make_reading, read
+from riskengine.readers.opened import make_reading
+from riskengine.readers.read import read
 from riskengine.readers.record import reader_of
 from tests.readers.told import plain, told
 
@@ -165,6 +166,16 @@ def test_a_users_own_text_is_taken_apart_by_a_pattern() -> None:
         BASE | {"outcome": "failure"},
         "not a login",
     ]
+
+
+def test_lines_of_text_that_begin_with_a_bracket_are_no_list(tmp_path: Path) -> None:
+    mapping, log = tmp_path / "my.toml", tmp_path / "log"
+    mapping.write_text("[log]\npattern = '^.(?P<at>[^]]+). (?P<who>\\S+) (?P<from>\\S+)'\n" + NEEDED)
+    log.write_text("[{2026-03-04 09:15:27]\n[2026-03-04 09:15:27] mira 192.0.2.1\n")
+
+    found = told(read([str(log)], reading=make_reading(str(mapping), None, None)))
+
+    assert [one["line"] for one in found["want"]] == [2]
 
 
 def test_a_table_is_read_by_its_columns(tmp_path: Path) -> None:

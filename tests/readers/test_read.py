@@ -12,7 +12,8 @@ from riskengine.check import format_time
 from riskengine.errors import InvalidInput
 from riskengine.event import Event, Report
 from riskengine.readers.log import Read, Rejected, Skip, Skipped
-from riskengine.readers.read import Source, read
+from riskengine.readers.opened import Source
+from riskengine.readers.read import read
 
 EVENT = b'{"user_id":"mira","ip":"192.0.2.1","occurred_at":"2026-03-04T09:15:27Z"}\n'
 SSHD = b"Mar  4 09:15:27 g sshd[1]: Accepted password for tove from 192.0.2.1 port 5 ssh2\n"
