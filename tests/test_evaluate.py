@@ -28,7 +28,7 @@ from riskengine.evaluate.share import share
 from riskengine.evaluate.terminal import COLUMNS, text_lines
 from riskengine.event import DAY_MS, Event
 from riskengine.policy.parse import parse
-from riskengine.replay import Line
+from riskengine.replay.lines import Line
 from riskengine.settings import package_files
 from riskengine.store.memory import MemoryStore
 from tests.doors import ADDRESSES, EPOCH, arrivals_of, engine_over

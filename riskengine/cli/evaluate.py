@@ -26,7 +26,7 @@ from riskengine.evaluate.terminal import text_lines
 from riskengine.policy.policy import Policy
 from riskengine.readers.lines import STDIN
 from riskengine.readers.read import AUTO, FORMATS
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 
 # Options that say how the figures are shown, not what they are.

@@ -10,12 +10,17 @@ from typing import Any
 import click
 
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
+from riskengine.cli.progress import Progress
 from riskengine.cli.shell import Shell
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
+from riskengine.locate.locator import Locator
+from riskengine.policy.policy import Policy
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import AUTO, FORMATS, read
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay.lines import Summary, decide, gather, in_time_order
+from riskengine.replay.pipeline import Replay
+from riskengine.replay.restored import in_input_order
 from riskengine.settings import Settings
 from riskengine.writers.ndjson import STDOUT, open_ndjson
 from riskengine.writers.rejects import open_rejects
@@ -39,6 +44,14 @@ Examples:
 @click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
 @click.option("--as-of-arrival", is_flag=True, help="Keep the log's own order instead of ordering by time.")
 @click.option("--input-order", is_flag=True, help="Write the answers in the log's order.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Decide in N processes, with the same answers; --save takes one.",
+)
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
 @click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
@@ -53,6 +66,7 @@ def replay(
     save: bool,
     as_of_arrival: bool,
     input_order: bool,
+    jobs: int,
     year: int | None,
     tz: str | None,
     quiet: bool,
@@ -65,20 +79,27 @@ def replay(
     settings = shell.settings(**({} if policy is None else {"policy": policy}))
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
-        engine = stack.enter_context(_engine(settings, save))
-        compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
+        policy_, locator = read_policy(settings), open_locator(settings)
+        compile_core(policy_, ignore if quiet else partial(click.echo, err=True))
         log = open_log(logs, format_, year, tz)
         reject = _rejecter(stack, rejects)
-        lines = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        lines = lines if as_of_arrival else in_time_order(lines)
-        progress = progress_bar(stack, len(lines), quiet)
-        rows = stack.enter_context(open_ndjson(out))
-        answers: Iterator[tuple[int, dict[str, Any]]] = decide(
-            lines, engine, summary, reject, progress, clock() if save else None
-        )
-        for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-            rows.write(answer)
+        if save:
+            engine = stack.enter_context(_saving(settings, policy_, locator))
+            lines = gather(log, reject, summary)
+            lines = lines if as_of_arrival else in_time_order(lines)
+            progress = progress_bar(stack, len(lines), quiet)
+            rows = stack.enter_context(open_ndjson(out))
+            answers: Iterator[tuple[int, dict[str, Any]]] = decide(lines, engine, summary, reject, progress, clock())
+            for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+                rows.write(answer)
+        else:
+            replayed = Replay(locator, policy_, summary, reject)
+            count = replayed.read(log, not as_of_arrival, progress_bar(stack, None, quiet, "reading"))
+            rows = stack.enter_context(open_ndjson(out))
+            decided = replayed.decide(jobs, progress_bar(stack, count, quiet))
+            for _, some in in_input_order(decided) if input_order and not replayed.in_order else decided:
+                rows.write_lines(some)
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -93,12 +114,8 @@ def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) ->
 
 
 @contextmanager
-def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
-    """Open an engine over the store, or over nothing but this process's memory."""
-    policy, locator = read_policy(settings), open_locator(settings)
-    if not save:
-        yield memory_engine(locator, policy)
-        return
+def _saving(settings: Settings, policy: Policy, locator: Locator) -> Iterator[Engine]:
+    """Open an engine over the store."""
     make_home(settings)
     with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))
@@ -131,8 +148,10 @@ def ignore(_: object) -> None:
     """Take no notice."""
 
 
-def progress_bar(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
-    """Return what is told how many items are done: a bar on a terminal, else nothing."""
+def progress_bar(
+    stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding"
+) -> Callable[[int], None]:
+    """Return what is told how many items are done: a line on a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         return ignore
-    return stack.enter_context(click.progressbar(range(total), label="deciding", file=sys.stderr)).update
+    return stack.enter_context(closing(Progress(label, total, sys.stderr)))

@@ -47,15 +47,25 @@ class Log:
     def __init__(self, opened: Sequence[Opened]) -> None:
         self.sources = tuple(one.source for one in opened)
         self._opened = opened
+        # Is offered each line of riskengine's own NDJSON, with the place of its source among `sources`, and says whether
+        # it takes the line, which then yields nothing.
+        self.takes: Callable[[Raw, int], bool] | None = None
 
     def __iter__(self) -> Iterator[Read | Rejected | Skipped]:
         """Yield each line's items in order, a Rejected for each bad line, and each source's Skipped at its end."""
-        for one in self._opened:
+        for at, one in enumerate(self._opened):
             with one.kept or open_log(one.path) as stream:
                 stream.seek(0)
                 parser = FORMATS[one.source.format](stream, one.clock)
                 stream.seek(0)
-                yield from _items(one.source.name, parser, lines(stream))
+                yield from _items(one.source.name, parser, self._left(lines(stream), at))
+
+    def _left(self, log: Iterator[Raw], at: int) -> Iterator[Raw]:
+        """Return the lines of a source that nobody else takes."""
+        takes = self.takes
+        if takes is None or self.sources[at].format != "ndjson":
+            return log
+        return (raw for raw in log if not takes(raw, at))
 
 
 def read(paths: Sequence[str], format: str = AUTO, year: int | None = None, tz: str | None = None) -> Log:

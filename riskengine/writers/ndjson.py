@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -27,8 +27,12 @@ class Ndjson:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one row as a line of UTF-8: keys in the order given, None and NaN as null, other numbers exactly."""
+        self.write_lines([self._encode(row) + b"\n"])
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Write rows that are lines already."""
         try:
-            self._stream.write(self._encode(row) + b"\n")
+            self._stream.write(b"".join(lines))
         except BrokenPipeError as error:
             raise _ReaderGone from error
 
