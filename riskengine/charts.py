@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from html import escape
 from typing import TypeGuard
 
@@ -142,6 +143,17 @@ def histogram(title: str, names: Sequence[str], bins: Sequence[Bin], x: Axis, y:
                 box = {"x": left + at * width, "y": top, "width": width, "height": _TOP + _PLOT_HEIGHT - top}
                 parts.append(_tag("rect", {"class": f"fill s{at % _COLOURS}", **box}))
     return _picture(title, [*parts, *_legend(names, _column_sign)], _plot_height(len(names)))
+
+
+def day_histogram(title: str, names: Sequence[str], days: Sequence[tuple[str, Sequence[int]]], upward: str) -> str:
+    """Return a picture of counts by day: of (YYYY-MM-DD in order, a count for each series)."""
+    numbers = [date.fromisoformat(day).toordinal() for day, _ in days]
+    first, last = (numbers[0], numbers[-1] + 1) if numbers else (0, 1)
+    ticks = ((first, days[0][0]), (last, days[-1][0])) if days else ()
+    bins = [Bin(at, at + 1, counts) for at, (_, counts) in zip(numbers, days, strict=True)]
+    highest = max((count for _, counts in days for count in counts), default=0)
+    across = Axis("day (UTC)", first, last, ticks)
+    return histogram(title, names if days else (), bins, across, counting_axis(upward, highest))
 
 
 def bar_chart(title: str, bars: Sequence[Bar], axis: Axis) -> str:

@@ -1,7 +1,12 @@
-"""What would have changed a decision: told from a stored answer alone, in sentences an analyst can read aloud."""
+"""What decided, and what would have changed it: told from a stored answer alone, in sentences to read aloud."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+def decided(answer: Mapping[str, Any]) -> str:
+    """Return what the policy decided; in observe mode what it would have."""
+    return str(answer["would_be"] or answer["decision"])
 
 
 def explain(answer: Mapping[str, Any]) -> list[str]:
@@ -19,13 +24,12 @@ def explain(answer: Mapping[str, Any]) -> list[str]:
     """
     if "step_up_at" not in answer["policy"]:
         return []
-    decided = answer["would_be"] or answer["decision"]
     scored = [reason for reason in answer["reasons"] if reason["points"]]
     score, limit = float(answer["score"]), float(answer["policy"]["step_up_at"])
     if rules := _rules(answer):
         alone = "asked for a second factor" if score >= limit else "allowed it"
         return [*rules, f"The score of {score:g} alone would have {alone}: it asks from {limit:g} on."]
-    if decided == "allow":
+    if decided(answer) == "allow":
         return _allowed(score, limit, answer["vouched"])
     reached = f"The score of {score:g} reached the {limit:g} from which a second factor is asked for."
     return [reached, *_enough(score, limit, scored)]

@@ -1,8 +1,11 @@
 """Single values from callers: one canonical form, or a refusal that says what is wrong."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from riskengine.check import context, decode, format_time, ip, parse_time
 from riskengine.errors import InvalidInput
@@ -100,6 +103,37 @@ def test_json_is_taken_strictly(body: bytes, pointer: str) -> None:
         decode(body)
 
     assert refused.value.faults[0].pointer == pointer
+
+
+MEMBERS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(st.text("ab:", max_size=1), inner), max_size=3),
+    max_leaves=8,
+)
+
+
+def written(value: Any, plain: bool) -> tuple[str, bool]:
+    """Return a value as JSON, lists of pairs as objects, and whether a key stands twice in one."""
+    if isinstance(value, list) and value and all(isinstance(one, tuple) for one in value):
+        parts = [(json.dumps(key), *written(inner, plain)) for key, inner in value]
+        twice = len({key for key, _, _ in parts}) < len(parts) or any(inner for _, _, inner in parts)
+        return "{" + " ,".join(f"{key} : {text}" for key, text, _ in parts) + "}", twice
+    if isinstance(value, list):
+        entries = [written(one, plain) for one in value]
+        return f"[{','.join(text for text, _ in entries)}]", any(twice for _, twice in entries)
+    return json.dumps(value, ensure_ascii=not plain), False
+
+
+@given(MEMBERS, st.booleans())
+def test_a_key_is_refused_where_it_stands_twice_and_nowhere_else(value: Any, plain: bool) -> None:
+    text, twice = written(value, plain)
+    try:
+        found = decode(text.encode())
+    except InvalidInput as refused:
+        assert twice == str(refused).endswith("is given twice"), text  # noqa: PT017 - it depends on the text
+    else:
+        assert not twice
+        assert found == json.loads(text)
 
 
 def test_every_fault_is_named_and_no_value_repeated() -> None:

@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from riskengine.cli import main
+from riskengine.document.share import share
+from riskengine.document.terminal import COLUMNS, text_lines
 from riskengine.errors import InvalidInput
 from riskengine.evaluate.curve import Point, at_friction, auc, roc, tally
 from riskengine.evaluate.evaluation import Evaluation, bands, evaluate, friction, precision
 from riskengine.evaluate.labels import Label, read_labels
 from riskengine.evaluate.page import page
-from riskengine.evaluate.sample import Login, Sample, decided, demanded_by_resource, draw
-from riskengine.evaluate.section import Provenance, sections
-from riskengine.evaluate.share import share
-from riskengine.evaluate.terminal import COLUMNS, text_lines
+from riskengine.evaluate.sample import Login, Sample, demanded_by_resource, draw
+from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.event import DAY_MS, Event
+from riskengine.explain import decided
 from riskengine.policy.parse import parse
 from riskengine.replay.lines import Line
 from riskengine.settings import package_files
@@ -373,7 +374,8 @@ def hostile() -> Evaluation:
 
 
 def test_the_text_fits_a_terminal_of_100_columns() -> None:
-    lines = list(text_lines(ABOUT, hostile()))
+    found = hostile()
+    lines = list(text_lines(facts(ABOUT, found.coverage), sections(found)))
 
     assert max(map(len, lines)) <= COLUMNS
     assert any(line.startswith("not allowed") and "2 of 10" in line for line in lines)

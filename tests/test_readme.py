@@ -129,6 +129,19 @@ def test_the_commands_run(body: str, tmp_path: Path, environment: dict[str, str]
     assert b"Traceback" not in run.stderr
 
 
+def test_the_comparison_says_what_is_shown(tmp_path: Path, environment: dict[str, str]) -> None:
+    stricter, compare = block("sh", "--compare data/policy.toml").splitlines()[:2]
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    mine = environment | {"RISKENGINE_HOME": str(tmp_path / "home")}
+    for name in ("RISKENGINE_GEOIP_CITY", "RISKENGINE_GEOIP_ASN"):
+        del mine[name]  # the tests' little world does not hold these addresses
+    script = f"{stricter}\n{compare}"
+    run = subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=mine, capture_output=True, timeout=60, check=True)
+
+    assert block("text", "decisions change").strip() in run.stdout.decode()
+    assert (tmp_path / "what-if.html").read_text().count("<svg") == 6
+
+
 def test_the_policy_example_is_right_beside_the_shipped_policy() -> None:
     shipped = (ROOT / "data" / "policy.toml").read_text()
     policy = parse(shipped + block("toml", "[groups."))

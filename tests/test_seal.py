@@ -219,6 +219,24 @@ def test_number_keys_fit_their_columns_and_are_never_zero(value: str) -> None:
     assert 0 < SEAL.key64("default", "device", value) < 2**64
 
 
+def test_ids_that_begin_alike_lie_near_each_other() -> None:
+    count = [SEAL.near_index("default", "event", f"run-1234-{number:08x}") for number in range(512)]
+    assert len({index[:6] for index in count}) == 2, "256 that differ in the last two digits lie together"
+    times = [SEAL.near_index("default", "event", f"0190f3a2-1c2{number:x}-7abc-{number:04x}") for number in range(16)]
+    assert len({index[:4] for index in times}) == 1, "16 ms of UUIDv7 lie together"
+    other = SEAL.near_index("default", "event", "run-9999-00000001")
+    assert all(other[:2] != index[:2] for index in count)
+
+
+def test_a_near_index_tells_values_realms_and_keys_apart() -> None:
+    values = ["", "a", "ab", "abc", "abd", "x" * 8, "x" * 9, "x" * 128]
+    indexes = [SEAL.near_index("default", "event", value) for value in values]
+    indexes += [SEAL.near_index("acme", "event", "abc"), Seal(Keys.generate()).near_index("default", "event", "abc")]
+    assert len({index[6:] for index in indexes}) == len(values) + 2
+    assert all(len(index) == 16 for index in indexes)
+    assert SEAL.near_index("default", "event", "abc") == indexes[3]
+
+
 def test_number_keys_tell_nothing_of_the_index() -> None:
     index = SEAL.index("default", "device", "phone")
 

@@ -1,6 +1,5 @@
 """`riskengine evaluate`: how a policy would have served a log whose truth is known."""
 
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -9,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
-from click.core import ParameterSource
 
 from riskengine.app import compile_core, open_locator, read_policy
-from riskengine.cli.replay import FINISHED_WITH_REJECTS, ignore, open_log, progress_bar
-from riskengine.cli.shell import Shell
+from riskengine.cli.page import refuse_page, write_page
+from riskengine.cli.replay import open_log
+from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, as_json, ignore, progress_bar, shown
+from riskengine.document.terminal import text_lines
 from riskengine.engine.engine import Engine
 from riskengine.errors import Fault, InvalidInput, SettingsError
 from riskengine.evaluate import evaluation
 from riskengine.evaluate.labels import Label, read_labels
 from riskengine.evaluate.page import page
 from riskengine.evaluate.sample import Sample, draw
-from riskengine.evaluate.section import Provenance
-from riskengine.evaluate.terminal import text_lines
+from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.policy.policy import Policy
+from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import STDIN
-from riskengine.readers.read import AUTO, FORMATS
+from riskengine.readers.read import AUTO
 from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 
@@ -103,7 +102,7 @@ def evaluate(
     """
     _refuse(logs, labels, policy, report)
     shell: Shell = context.obj
-    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    settings = shell.settings(policy=policy)
     judge, known, summary = read_policy(settings), _labels(labels), Summary()
     with ExitStack() as stack:
         engine = _engine(settings, judge, quiet)
@@ -113,14 +112,14 @@ def evaluate(
         progress = progress_bar(stack, len(lines), quiet)
         sample = draw(lines, decide(in_time_order(lines), engine, summary, ignore, progress), known, warm_up)
     if len(sample.unmatched_lines) == len(known):
-        raise InvalidInput([Fault(_shown(labels), "labels no event of the log; `riskengine replay` writes their ids")])
+        raise InvalidInput([Fault(shown(labels), "labels no event of the log; `riskengine replay` writes their ids")])
     about = _provenance(context, sample, judge)
     found = evaluation.evaluate(sample, len(known), base_rates or evaluation.BASE_RATES)
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
-    click.echo(_json(about, found) if json_ else "\n".join(text_lines(about, found)))
+    click.echo(as_json(about, found) if json_ else "\n".join(text_lines(facts(about, found.coverage), sections(found))))
     if report is not None:
-        _write(report, page(about, found))
+        write_page(report, page(about, found))
     return FINISHED_WITH_REJECTS if summary.rejected else 0
 
 
@@ -134,63 +133,26 @@ def _refuse(logs: Sequence[str], labels: str, policy: Path | None, report: Path 
     """Refuse, before anything long begins, what cannot come to a good end."""
     if [*logs, labels].count(STDIN) > 1:
         raise SettingsError("Only one of the logs and the labels can be standard input.")
-    if report is None:
-        return
-    read = [Path(path) for path in (*logs, labels) if path != STDIN]
-    if report.resolve() in [path.resolve() for path in (*read, *([policy] if policy else []))]:
-        raise SettingsError("--report must be a file of its own, not one that is read.")
-    if report.is_dir() or not report.absolute().parent.is_dir():
-        raise SettingsError(f"--report {_shown(report)} cannot be written: no such folder, or a folder itself.")
+    refuse_page(report, [*logs, labels, *([policy] if policy else [])])
 
 
 def _labels(path: str) -> dict[str, Label]:
     try:
         return read_labels(path)
     except OSError as error:
-        raise SettingsError(f"--labels {_shown(path)} cannot be read: {error.strerror}.") from error
-
-
-def _write(report: Path, text: str) -> None:
-    try:
-        report.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SettingsError(f"--report {_shown(report)} cannot be written: {error.strerror}.") from error
+        raise SettingsError(f"--labels {shown(path)} cannot be read: {error.strerror}.") from error
 
 
 def _provenance(context: click.Context, sample: Sample, policy: Policy) -> Provenance:
     given, data = context.params, sample.data or {}
     return Provenance(
-        logs=[_shown(log) for log in given["logs"]],
-        labels=_shown(given["labels"]),
+        logs=[shown(log) for log in given["logs"]],
+        labels=shown(given["labels"]),
         policy=policy.name,
         policy_version=policy.version,
         mode=policy.mode,
         data=data.get("source"),
         data_date=data.get("date"),
         warm_up_days=given["warm_up"],
-        command=_command(context),
+        command=again(context, _OUTPUTS),
     )
-
-
-def _command(context: click.Context) -> str:
-    """Return the command that gives these figures again."""
-    words = ["riskengine", "evaluate", *map(_shown, context.params["logs"])]
-    for option in context.command.params:
-        name = option.name or ""
-        told = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if told and name not in ("logs", *_OUTPUTS):
-            value = context.params[name]
-            for one in value if isinstance(value, tuple) else (value,):
-                words += [option.opts[0], _shown(one) if isinstance(one, Path) else str(one)]
-    return shlex.join(words)
-
-
-def _json(about: Provenance, found: evaluation.Evaluation) -> str:
-    """Return everything as JSON: `provenance`, and the fields of an Evaluation."""
-    body = {"provenance": about, **{name: getattr(found, name) for name in found.__slots__}}
-    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
-
-
-def _shown(path: str | Path) -> str:
-    """Return a path as text, even where its bytes are none."""
-    return str(click.format_filename(path))

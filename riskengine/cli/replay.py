@@ -1,6 +1,5 @@
 """`riskengine replay`: a log through the engine, one answer a line."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -10,22 +9,24 @@ from typing import Any
 import click
 
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
-from riskengine.cli.progress import Progress
-from riskengine.cli.shell import Shell
+from riskengine.cli.compare import STORED, compare_log, compare_options, compare_stored, refuse_odd, show
+from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
 from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
+from riskengine.readers.formats import FORMATS
+from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
-from riskengine.readers.read import AUTO, FORMATS, read
-from riskengine.replay.lines import Summary, decide, gather, in_time_order
+from riskengine.readers.read import AUTO, make_reading, read
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine, sent
 from riskengine.replay.pipeline import Replay
 from riskengine.replay.restored import in_input_order
 from riskengine.settings import Settings
-from riskengine.writers.ndjson import STDOUT, open_ndjson
+from riskengine.writers.answers import NDJSON, OUT_FORMATS, format_of, open_answers
+from riskengine.writers.ndjson import open_ndjson
 from riskengine.writers.rejects import open_rejects
-
-FINISHED_WITH_REJECTS = 3
+from riskengine.writers.target import STDOUT
 
 
 @click.command(
@@ -34,11 +35,39 @@ FINISHED_WITH_REJECTS = 3
 Examples:
   riskengine replay auth.log --out decisions.ndjson --rejects rejects.ndjson
   riskengine replay events.ndjson --policy stricter.toml
-  zcat old.gz | riskengine replay - --format sshd --year 2025""",
+  zcat old.gz | riskengine replay - --format sshd --year 2025
+  riskengine replay 'okta/*.json.gz' signins.json --aliases people.csv
+  riskengine replay portal.log --mapping portal.toml
+  riskengine replay events.ndjson --policy new.toml --compare old.toml --report what-if.html
+  riskengine replay --policy new.toml --compare stored
+
+\b
+Formats (--format; told by a log's first lines unless named):
+"""
+    + "\n".join(f"  {name:14} {what}" for name, what in FORMATS.items())
+    + """
+
+Logs may be lines, JSON lists or envelopes, CSV, packed with gzip, zstd, bzip2 or xz, in any order.""",
 )
-@click.argument("logs", nargs=-1, required=True, metavar="LOG…")
-@click.option("--format", "format_", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True)
+@click.argument("logs", nargs=-1, metavar="[LOG…]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([AUTO, *FORMATS]),
+    default=AUTO,
+    show_default=True,
+    metavar="NAME",
+    help="See below.",
+)
+@click.option("--mapping", metavar="FILE", help="Read the logs by a mapping of your own, in TOML.")
+@click.option("--user-field", metavar="PATH", help="Take the user from there, as actor.alternateId, in a vendor's log.")
+@click.option("--aliases", metavar="FILE", help="CSV of name,user_id: the users that names in the log stand for.")
 @click.option("--out", default=STDOUT, metavar="FILE", help="Where the answers go; - is standard output (default).")
+@click.option(
+    "--out-format",
+    type=click.Choice(list(OUT_FORMATS)),
+    help="How the answers are written; by default as the name of --out says, else as NDJSON.",
+)
 @click.option("--rejects", metavar="FILE", help="Where lines that cannot be read go, with number and reason.")
 @click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="Decide by this policy.")
 @click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
@@ -50,17 +79,23 @@ Examples:
     default=1,
     show_default=True,
     metavar="N",
-    help="Decide in N processes, with the same answers; --save takes one.",
+    help="Decide in N processes; NDJSON only, the answers are the same. --save takes one.",
 )
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
 @click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
-@click.pass_obj
+@compare_options
+@click.pass_context
 def replay(
-    shell: Shell,
+    context: click.Context,
+    /,
     logs: tuple[str, ...],
     format_: str,
+    mapping: str | None,
+    user_field: str | None,
+    aliases: str | None,
     out: str,
+    out_format: str | None,
     rejects: str | None,
     policy: Path | None,
     save: bool,
@@ -70,36 +105,55 @@ def replay(
     year: int | None,
     tz: str | None,
     quiet: bool,
+    against: str | None,
+    **_: Any,
 ) -> int:
     """Decide every login of the logs as live would have, had everything arrived in order of time.
 
-    One JSON line an event: the full answer of POST /score, with `log` and `line`. Exit code 3: some were rejected.
+    One row an event. As NDJSON it is the full answer of POST /score, with `log` and `line`; as CSV (.csv) or Parquet
+    (.parquet) its columns beside those of the event; as documents for a SIEM (.ocsf.ndjson, .ecs.ndjson) OCSF 3002 or
+    ECS. Exit code 3: some lines were rejected.
+
+    With --compare no answers are written but what would change: how many decisions, by reason, group and network,
+    whose, with examples.
     """
+    refuse_odd(context)
     _refuse_overwriting(logs, out, rejects)
-    settings = shell.settings(**({} if policy is None else {"policy": policy}))
+    opened = partial(open_log, logs, format_, year, tz, (mapping, user_field, aliases))
+    if against == STORED:
+        return show(context, compare_stored(context))
+    if against is not None:
+        with ExitStack() as stack, _writable(rejects):
+            compared = compare_log(context, opened, _rejecter(stack, rejects))
+        return show(context, compared)
+    shell: Shell = context.obj
+    settings = shell.settings(policy=policy)
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
-        policy_, locator = read_policy(settings), open_locator(settings)
-        compile_core(policy_, ignore if quiet else partial(click.echo, err=True))
-        log = open_log(logs, format_, year, tz)
+        judge, locator = read_policy(settings), open_locator(settings)
+        compile_core(judge, ignore if quiet else partial(click.echo, err=True))
+        log = opened()
         reject = _rejecter(stack, rejects)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        if save:
-            engine = stack.enter_context(_saving(settings, policy_, locator))
-            lines = gather(log, reject, summary)
-            lines = lines if as_of_arrival else in_time_order(lines)
-            progress = progress_bar(stack, len(lines), quiet)
-            rows = stack.enter_context(open_ndjson(out))
-            answers: Iterator[tuple[int, dict[str, Any]]] = decide(lines, engine, summary, reject, progress, clock())
-            for _, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-                rows.write(answer)
-        else:
-            replayed = Replay(locator, policy_, summary, reject)
-            count = replayed.read(log, not as_of_arrival, progress_bar(stack, None, quiet, "reading"))
+        if not save and (out_format or format_of(out)) == NDJSON:
+            replayed = Replay(locator, judge, summary, reject)
+            with ExitStack() as reading:
+                count = replayed.read(log, not as_of_arrival, progress_bar(reading, None, quiet, "reading"))
             rows = stack.enter_context(open_ndjson(out))
             decided = replayed.decide(jobs, progress_bar(stack, count, quiet))
-            for _, some in in_input_order(decided) if input_order and not replayed.in_order else decided:
-                rows.write_lines(some)
+            for some in in_input_order(decided) if input_order and not replayed.in_order else decided:
+                rows.write_lines(some.lines)
+        else:
+            engine = stack.enter_context(_engine(settings, judge, locator, save))
+            items = gather(log, reject, summary)
+            lines = items if as_of_arrival else in_time_order(items)
+            progress = progress_bar(stack, len(lines), quiet)
+            write = stack.enter_context(open_answers(out, out_format or format_of(out)))
+            answers: Iterator[tuple[int, dict[str, Any]]] = decide(
+                lines, engine, summary, reject, progress, clock() if save else None
+            )
+            for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+                write(answer, sent(items[number]))
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -107,15 +161,18 @@ def replay(
 
 def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) -> None:
     """Refuse an output that is a log itself, or the other output."""
-    read_from = {Path(log).resolve() for log in logs if log != STDOUT}
+    read_from = {Path(log).resolve() for log in named(logs) if log != STDOUT}
     targets = [Path(target).resolve() for target in (out, rejects) if target not in (None, STDOUT)]
     if read_from.intersection(targets) or len(set(targets)) < len(targets):
         raise SettingsError("--out and --rejects must be files of their own, not a log or each other.")
 
 
 @contextmanager
-def _saving(settings: Settings, policy: Policy, locator: Locator) -> Iterator[Engine]:
-    """Open an engine over the store."""
+def _engine(settings: Settings, policy: Policy, locator: Locator, save: bool) -> Iterator[Engine]:
+    """Open an engine over the store, or over nothing but this process's memory."""
+    if not save:
+        yield memory_engine(locator, policy)
+        return
     make_home(settings)
     with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))
@@ -131,10 +188,19 @@ def _writable(*targets: str | None) -> Iterator[None]:
         raise SettingsError(f"{named} cannot be written: {error.strerror or error}.") from error
 
 
-def open_log(logs: tuple[str, ...], format_: str, year: int | None, tz: str | None) -> Any:
-    """Open logs for reading; SettingsError names one that cannot be."""
+def open_log(
+    logs: tuple[str, ...],
+    format_: str,
+    year: int | None,
+    tz: str | None,
+    how: tuple[str | None, str | None, str | None] = (None, None, None),
+) -> Any:
+    """Open logs for reading; `how`: a mapping's file, the user's field, a file of aliases. SettingsError names what
+    cannot be read."""
+    if how[0] is not None and format_ != AUTO:
+        raise SettingsError("--mapping says how the logs are read: --format cannot be given beside it.")
     try:
-        return read(logs, format_, year, tz)
+        return read(named(logs), format_, year, tz, make_reading(*how))
     except OSError as error:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
@@ -142,16 +208,3 @@ def open_log(logs: tuple[str, ...], format_: str, year: int | None, tz: str | No
 def _rejecter(stack: ExitStack, target: str | None) -> Callable[[Rejected], None]:
     """Return what takes a rejected line: the file asked for, or nothing but the count."""
     return stack.enter_context(open_rejects(target)).write if target else ignore
-
-
-def ignore(_: object) -> None:
-    """Take no notice."""
-
-
-def progress_bar(
-    stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding"
-) -> Callable[[int], None]:
-    """Return what is told how many items are done: a line on a terminal, else nothing."""
-    if quiet or not sys.stderr.isatty():
-        return ignore
-    return stack.enter_context(closing(Progress(label, total, sys.stderr)))

@@ -1,14 +1,22 @@
 """What the commands share: the settings, read when a command needs them, and how they print."""
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
+from click.core import ParameterSource
 
+from riskengine.cli.progress import Progress
 from riskengine.settings import Settings, load
+
+FINISHED_WITH_REJECTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +44,44 @@ def day(milliseconds: int) -> str:
     '1970-01-01'
     """
     return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
+
+
+def ignore(_: object) -> None:
+    """Take no notice."""
+
+
+def progress_bar(
+    stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding"
+) -> Callable[[int], None]:
+    """Return what is told how many items are done: a line on a terminal, else nothing."""
+    if quiet or not sys.stderr.isatty():
+        return ignore
+    return stack.enter_context(closing(Progress(label, total, sys.stderr)))
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as text, even where its bytes are none."""
+    return str(click.format_filename(path))
+
+
+def again(context: click.Context, but: Collection[str]) -> str:
+    """Return the command that was given, over its logs, without the options named in `but`."""
+    words = ["riskengine", str(context.command.name), *map(shown, context.params["logs"])]
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if not given or name in ("logs", *but):
+            continue
+        if isinstance(option, click.Option) and option.is_flag:
+            words.append(option.opts[0])
+            continue
+        value = context.params[name]
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [option.opts[0], shown(one) if isinstance(one, Path) else str(one)]
+    return shlex.join(words)
+
+
+def as_json(provenance: Any, figures: Any) -> str:
+    """Return figures (a dataclass with slots) as JSON to read: `provenance`, and their fields."""
+    body = {"provenance": provenance, **{name: getattr(figures, name) for name in figures.__slots__}}
+    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()

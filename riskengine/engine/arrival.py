@@ -47,9 +47,14 @@ class Arrival:
 def receive(event: Event, realm: str, now: int, reports: bool) -> Arrival:
     """Return a live event's arrival at `now`; InvalidInput where its time is out of bounds."""
     occurred_at, clamped = arrive(event.occurred_at, now)
-    named = event if event.event_id else replace(event, event_id=uuid.uuid4().hex)
+    named = event if event.event_id else replace(event, event_id=_new_id(now))
     whole = replace(named, occurred_at=occurred_at)
     return Arrival(realm, whole, now, reports, degraded=("clock",) if clamped else (), text=canonical(named))
+
+
+def _new_id(now: int) -> str:
+    """Return an event id of 32 hexadecimal digits, the first 12 of them the time: see `Seal.near_index`."""
+    return f"{now:012x}{uuid.uuid4().hex[12:]}"
 
 
 def receive_report(report: Report, realm: str, now: int, who: str) -> Arrival:

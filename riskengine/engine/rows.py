@@ -73,7 +73,7 @@ def event_rows(
         records.append(
             (
                 row,
-                int.from_bytes(token.event_key[:8]),
+                int.from_bytes(token.event_key[-8:]),
                 event.occurred_at,
                 user,
                 OUTCOMES.index(event.outcome),

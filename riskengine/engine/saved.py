@@ -8,6 +8,7 @@ import numpy as np
 
 from riskengine.batch import Batch
 from riskengine.check import format_time
+from riskengine.compression import compressed, expanded
 from riskengine.engine.admit import Entry
 from riskengine.engine.answer import reasons_in_clear
 from riskengine.engine.arrival import Arrival, Journaled
@@ -49,11 +50,12 @@ def event_row(one: Entry, row_id: int, reply: Mapping[str, Any], item: bytes, se
         device_index=tokens.device,
         session_index=tokens.session,
         address_index=tokens.address,
-        raw=seal.seal(one.arrival.text, realm, "raw", row_id),
-        assessment=seal.seal(msgspec.msgpack.encode({"answer": reply, "item": item}), realm, "assessment", row_id),
+        raw=seal.seal(compressed(one.arrival.text), realm, "raw", row_id),
+        assessment=seal.seal(compressed(_encode({"answer": reply, "item": item})), realm, "assessment", row_id),
     )
 
 
+_encode = msgspec.msgpack.Encoder().encode
 _NOWHERE: Mapping[str, Any] = {"country": None, "city": None}
 
 
@@ -74,13 +76,14 @@ def _spelled(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def opened(row: EventRow, seal: Seal) -> dict[str, Any]:
     """Return what an event's assessment holds: `answer` as given, and `item` (packed)."""
-    found: dict[str, Any] = msgspec.msgpack.decode(seal.open(row.assessment, row.realm, "assessment", row.id))
+    text = expanded(seal.open(row.assessment, row.realm, "assessment", row.id))
+    found: dict[str, Any] = msgspec.msgpack.decode(text)
     return found
 
 
 def raw_of(row: EventRow, seal: Seal) -> dict[str, Any]:
     """Return an event as it was sent, its time filled in where the caller left that to us."""
-    found: dict[str, Any] = msgspec.json.decode(seal.open(row.raw, row.realm, "raw", row.id))
+    found: dict[str, Any] = msgspec.json.decode(expanded(seal.open(row.raw, row.realm, "raw", row.id)))
     if isinstance(found.get("occurred_at"), str):
         return found  # as earlier versions kept it
     return _spelled({**found, "occurred_at": row.occurred_at})

@@ -46,7 +46,7 @@ class Tokeniser:
 
     def event_key(self, realm: str, event_id: str) -> bytes:
         """Return the blind index of an event id."""
-        return self.seal.index(realm, "event", event_id)
+        return self.seal.near_index(realm, "event", event_id)
 
     def tokens(self, realm: str, event: Event, text: bytes) -> Tokens:
         """Return the tokens of an event whose canonical text is `text`."""

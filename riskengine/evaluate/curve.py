@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from riskengine.evaluate.share import Share, share
+from riskengine.document.share import Share, share
 
 FULL = 1000  # the highest score, in tenths
 # Shares of the legitimate logins that a threshold may bother.

@@ -12,10 +12,10 @@ from fractions import Fraction
 import numpy as np
 
 from riskengine.check import format_time
+from riskengine.document.share import Share, share
 from riskengine.evaluate.curve import FRICTIONS, FULL, AtFriction, Point, at_friction, auc, roc, tally
 from riskengine.evaluate.labels import LEGITIMATE
 from riskengine.evaluate.sample import Login, Sample
-from riskengine.evaluate.share import Share, share
 from riskengine.event import DAY_MS
 from riskengine.policy.rule import MATURITY
 

@@ -1,21 +1,14 @@
-"""An evaluation as one HTML page that needs nothing else: its own style and pictures, no script, nothing fetched."""
+"""An evaluation as one HTML page, with pictures."""
 
-from datetime import date
-from pathlib import Path
-
-import jinja2
-
-from riskengine.charts import STYLE, Axis, Bar, Bin, Line, bar_chart, counting_axis, histogram, line_chart
+from riskengine.charts import Axis, Bin, Line, bar_chart, day_histogram, histogram, line_chart
+from riskengine.document.page import Chapter, html
+from riskengine.document.picture import SCORES, share_axis, share_bar
+from riskengine.document.share import percent
 from riskengine.evaluate.curve import Point
 from riskengine.evaluate.evaluation import Attack, Band, Day, Evaluation
 from riskengine.evaluate.section import ALL_ATTACKS, Provenance, band_name, facts, sections
-from riskengine.evaluate.share import NO_DATA, Share, percent
 
 _LOWEST_FRICTION = 0.0001  # the left end of the ROC curve: what no login log of usual size can tell from 0
-_QUARTERS = tuple((at / 4, f"{at * 25} %") for at in range(5))
-_PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
-    (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-)
 
 
 def page(about: Provenance, found: Evaluation) -> str:
@@ -28,14 +21,13 @@ def page(about: Provenance, found: Evaluation) -> str:
         [_roc(named), _scores(found.distribution, found.coverage.legitimate, found.coverage.attacks)],
         [_calibration(found.calibration)],
     ]
-    return _PAGE.render(
-        about=about,
-        found=found,
-        percent=percent,
-        facts=facts(about, found.coverage),
-        chapters=list(zip(sections(found), pictures, strict=True)),
-        style=STYLE,
+    stopped, coverage = found.friction.not_allowed, found.coverage
+    lead = (
+        f"Not allowed: {percent(stopped.value)} of {coverage.legitimate:,} legitimate logins, "
+        f"{percent(found.pooled.caught.value)} of {coverage.attacks:,} attacks."
     )
+    chapters = [Chapter(*pair) for pair in zip(sections(found), pictures, strict=True)]
+    return html(f"Policy {about.policy} over {', '.join(about.logs)}", lead, facts(about, coverage), chapters)
 
 
 def _roc(named: dict[str, Attack]) -> str:
@@ -47,7 +39,7 @@ def _roc(named: dict[str, Attack]) -> str:
         if attack.auc is not None
     ]
     title = "ROC curves of the score: attacks caught against legitimate logins stopped, threshold by threshold"
-    return line_chart(title, lines, across, Axis("attacks caught", 0.0, 1.0, _QUARTERS))
+    return line_chart(title, lines, across, share_axis("attacks caught"))
 
 
 def _visible(roc: list[Point]) -> list[tuple[float, float]]:
@@ -66,35 +58,20 @@ def _scores(distribution: list[Band], legitimate: int, attacks: int) -> str:
         )
         for band in distribution
     ]
-    across = Axis("score", 0.0, 100.0, tuple((at, str(at)) for at in range(0, 101, 20)))
     names = (f"legitimate logins ({legitimate:,})", f"attacks ({attacks:,})")
-    return histogram("Scores of legitimate logins and of attacks", names, bins, across, _shares("of each"))
+    return histogram("Scores of legitimate logins and of attacks", names, bins, SCORES, share_axis("of each"))
 
 
 def _caught(named: dict[str, Attack]) -> str:
-    bars = [_bar(name, attack.caught) for name, attack in named.items()]
-    return bar_chart("Attacks caught, by kind, with 95 % intervals", bars, _shares("caught"))
+    bars = [share_bar(name, attack.caught) for name, attack in named.items()]
+    return bar_chart("Attacks caught, by kind, with 95 % intervals", bars, share_axis("caught"))
 
 
 def _calibration(calibration: list[Band]) -> str:
-    bars = [_bar(f"score {band_name(band.low, band.high)}", band.share) for band in calibration]
-    return bar_chart("Share of attacks by score, with 95 % intervals", bars, _shares("attacks"))
+    bars = [share_bar(f"score {band_name(band.low, band.high)}", band.share) for band in calibration]
+    return bar_chart("Share of attacks by score, with 95 % intervals", bars, share_axis("attacks"))
 
 
 def _days(days: list[Day]) -> str:
-    numbers = [date.fromisoformat(one.day).toordinal() for one in days]
-    first, last = (numbers[0], numbers[-1] + 1) if numbers else (0, 1)
-    ticks = ((first, days[0].day), (last, days[-1].day)) if days else ()
-    bins = [Bin(at, at + 1, (one.stepped_up,)) for at, one in zip(numbers, days, strict=True)]
-    upward = counting_axis("step-ups", max((one.stepped_up for one in days), default=0))
-    names = ("step-ups of legitimate logins",) if days else ()
-    return histogram("Step-ups of legitimate logins by day", names, bins, Axis("day (UTC)", first, last, ticks), upward)
-
-
-def _shares(label: str) -> Axis:
-    return Axis(label, 0.0, 1.0, _QUARTERS)
-
-
-def _bar(name: str, found: Share) -> Bar:
-    note = f"{percent(found.value)} of {found.of:,}" if found.of else NO_DATA
-    return Bar(name, found.value, found.low, found.high, note)
+    title, names = "Step-ups of legitimate logins by day", ("step-ups of legitimate logins",)
+    return day_histogram(title, names, [(one.day, (one.stepped_up,)) for one in days], "step-ups")

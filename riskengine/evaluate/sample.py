@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from riskengine.evaluate.labels import Label
 from riskengine.event import DAY_MS, Event
+from riskengine.explain import decided
 from riskengine.replay.lines import Line
 
 
@@ -80,11 +81,6 @@ def _count(sample: Sample, event: Event, answer: Mapping[str, Any], label: Label
         sample.logins.append(
             Login(event.user_id or "", at, label.name, decision, score, answer["maturity"], demanded)
         )
-
-
-def decided(answer: Mapping[str, Any]) -> str:
-    """Return what the policy decided; in observe mode what it would have."""
-    return str(answer["would_be"] or answer["decision"])
 
 
 def demanded_by_resource(answer: Mapping[str, Any]) -> bool:

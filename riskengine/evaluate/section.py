@@ -1,24 +1,14 @@
 """An evaluation in words: sections of rows, the same for the terminal and the page."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from riskengine.document.section import Section
+from riskengine.document.share import NO_DATA, Share, interval, percent
 from riskengine.evaluate.evaluation import Attack, Coverage, Evaluation, Friction, StepUps
-from riskengine.evaluate.share import NO_DATA, Share, interval, percent
 
 ALL_ATTACKS = "all attacks"
 _MEASURE = ("share", "95 % interval", "of")
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading, the heads of its columns (the first names the rows), the rows, and a note to read them by."""
-
-    heading: str
-    heads: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    note: str
 
 
 @dataclass(frozen=True, slots=True)

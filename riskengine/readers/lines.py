@@ -1,10 +1,14 @@
 """A log as a stream of numbered lines, whatever it holds: bounded memory, any line end, a byte order mark or none."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from glob import glob
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple
+
+from riskengine.errors import Fault, InvalidInput
+from riskengine.readers.packed import unpacked
 
 STDIN = "-"
 MAX_LINE = 1 << 20
@@ -26,15 +30,27 @@ class Raw(NamedTuple):
     overlong: bool
 
 
+def named(logs: Sequence[str]) -> list[str]:
+    """Return the logs that are named, each once: files as they are, a pattern (`*`, `?`, `**`) as the files it matches
+    in order of their names; one that matches none stays as it is.
+    """
+    found: dict[str, None] = {}
+    for log in logs:
+        is_pattern = any(character in log for character in "*?[") and not Path(log).exists()
+        matches = sorted(glob(log, recursive=True)) if is_pattern else []  # noqa: PTH207 - absolute patterns too
+        found |= dict.fromkeys([path for path in matches if not Path(path).is_dir()] or [log])
+    return list(found)
+
+
 def open_log(path: str) -> IO[bytes]:
     """Return a log opened for reading from its start, rewindable; `-` is standard input.
 
-    What cannot be rewound (a pipe, `<(zcat …)`) is read to its end first. Raise OSError as `open` does. Compression
-    would be undone here.
+    What cannot be rewound (a pipe, `<(zcat …)`) is read to its end first. What is packed (gzip, zstd, …) is unpacked as
+    it is read. Raise OSError as `open` does.
     """
     stream: IO[bytes] = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115
     if path != STDIN and stream.seekable():
-        return stream
+        return unpacked(stream)
     spool: IO[bytes] = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
     try:
         while chunk := stream.read(_CHUNK):
@@ -42,8 +58,15 @@ def open_log(path: str) -> IO[bytes]:
     finally:
         if path != STDIN:
             stream.close()
-    spool.seek(0)
-    return spool
+    return unpacked(spool)
+
+
+def text_of(line: bytes) -> str:
+    """Return a line as text; raise InvalidInput if it is not UTF-8."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
 
 
 def lines(stream: IO[bytes]) -> Iterator[Raw]:
@@ -57,6 +80,9 @@ def lines(stream: IO[bytes]) -> Iterator[Raw]:
     while chunk := stream.readline(MAX_LINE + 2):
         number += 1
         ended = chunk.endswith(b"\n")
+        if ended and number > 1 and len(chunk) <= MAX_LINE:  # what follows, in short
+            yield Raw(number, chunk.rstrip(b"\r\n"), True, False)
+            continue
         if not ended and len(chunk) == MAX_LINE + 2:
             ended = _pass_over(stream)
         if number == 1:

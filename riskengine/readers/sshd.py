@@ -1,4 +1,5 @@
-"""OpenSSH's log lines: who came from where, by `sshd`, `sshd-session` or `sshd-auth`, with a syslog prefix.
+"""OpenSSH's log lines: who came from where, by `sshd`, `sshd-session` or `sshd-auth`, with a syslog prefix or as
+journald's JSON.
 
 What counts as one attempt:
 
@@ -16,7 +17,7 @@ escaped, and writes the address last, so of several ` from ` the last is sshd's 
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from zoneinfo import ZoneInfo
 from riskengine.errors import Fault, InvalidInput
 from riskengine.event import EVENT_FIELDS, Event
 from riskengine.readers.identity import Identity
+from riskengine.readers.journal import Prefix, journal_entry
+from riskengine.readers.lines import text_of
 from riskengine.readers.log import Item, Skip
 from riskengine.readers.stamp import Calendar, bsd_time, iso_time
 
@@ -67,14 +70,6 @@ _LONGEST_NAME = 256
 _CONNECTIONS = 4096
 
 
-class Prefix(NamedTuple):
-    """What syslog says of a line."""
-
-    at: int
-    host: str
-    connection: str
-
-
 class Attempt(NamedTuple):
     """What a message says; `user` is as sshd wrote it."""
 
@@ -98,25 +93,29 @@ class Sshd:
 
     def parse(self, line: bytes, ended: bool) -> Sequence[Item] | Skip:
         """Return the login attempts of a line, or why it has none."""
+        if line.startswith(b"{"):
+            entry = journal_entry(line)
+            return entry if isinstance(entry, Skip) else self._attempts(entry.prefix, entry.message, True, line)
         self._calendar.see(line)
         if b"sshd" not in line or b" from " not in line or not any(words in line for words in _TELLING):
             return Skip.NOT_A_LOGIN
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
+        text = text_of(line)
         found = _PREFIX.match(text)
         if found is None:
             if _HEADLESS.match(text):
                 raise InvalidInput([Fault("", "does not begin with a time and a host")])
             return Skip.NOT_A_LOGIN
-        message, times = _once(text[found.end() :].rstrip().removesuffix(" [preauth]"))
+        return self._attempts(lambda: self._prefix(found), text[found.end() :], ended, line)
+
+    def _attempts(self, prefix: Callable[[], Prefix], text: str, ended: bool, line: bytes) -> Sequence[Item] | Skip:
+        """Return the login attempts of a message, or why it has none."""
+        message, times = _once(text.rstrip().removesuffix(" [preauth]"))
         attempt = _attempt(message)
         if isinstance(attempt, Skip):
             return attempt
         if not ended and not _is_whole(attempt, message):
             raise InvalidInput([Fault("", "may be cut off: the log ends within it")])
-        return self._events(self._prefix(found), attempt, times, line)
+        return self._events(prefix(), attempt, times, line)
 
     def _prefix(self, found: re.Match[str]) -> Prefix:
         bsd, iso = found["bsd"], found["iso"]

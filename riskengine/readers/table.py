@@ -6,7 +6,6 @@ Separated by commas, semicolons or tabs, whichever the header uses. A field with
 an empty `user_id` says "no such account", which only a failure may. A row is one line: cells hold no line ends.
 """
 
-import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,9 @@ from riskengine.errors import Fault, InvalidInput
 from riskengine.event import EVENT_FIELDS
 from riskengine.readers.identity import Identity
 from riskengine.readers.item import own_item
+from riskengine.readers.lines import text_of
 from riskengine.readers.log import Item, Skip
+from riskengine.readers.rows import cells
 
 _SEPARATORS = (",", ";", "\t")
 _NEEDED = ("user_id", "ip", "occurred_at")
@@ -43,9 +44,9 @@ class Header:
 
     def __init__(self, line: bytes) -> None:
         """Read a header line; raise InvalidInput naming what is wrong with it."""
-        text = _text(line)
-        self.separator = max(_SEPARATORS, key=lambda separator: len(_COLUMNS & set(_cells(text, separator))))
-        self.columns = _cells(text, self.separator)
+        text = text_of(line)
+        self.separator = max(_SEPARATORS, key=lambda separator: len(_COLUMNS & set(cells(text, separator))))
+        self.columns = cells(text, self.separator)
         faults = [Fault(f"/{name}", "is missing from the header") for name in _NEEDED if name not in self.columns]
         for position, name in enumerate(self.columns):
             if name not in _COLUMNS and not (name.startswith(_CONTEXT) and len(name) > len(_CONTEXT)):
@@ -63,11 +64,11 @@ class Header:
 
     def body(self, line: bytes) -> dict[str, Any]:
         """Return a row as the JSON object it stands for."""
-        cells = _cells(_text(line), self.separator)
-        if len(cells) != len(self.columns):
-            raise InvalidInput([Fault("", f"has {len(cells)} cells where the header has {len(self.columns)}")])
+        row = cells(text_of(line), self.separator)
+        if len(row) != len(self.columns):
+            raise InvalidInput([Fault("", f"has {len(row)} cells where the header has {len(self.columns)}")])
         body: dict[str, Any] = {}
-        for column, cell in zip(self.columns, cells, strict=True):
+        for column, cell in zip(self.columns, row, strict=True):
             if cell:
                 _put(body, column, _value(column, cell))
         if body.get("type", "event") == "event":
@@ -95,20 +96,6 @@ class Table:
         if self._header is None:
             return Skip.NO_HEADER
         return (own_item(self._header.body(line), line, self._identity),)
-
-
-def _text(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput([Fault("", f"is not UTF-8 (byte {error.start})")]) from error
-
-
-def _cells(text: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader((text,), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise InvalidInput([Fault("", f"is not CSV: {error}")]) from error
 
 
 def _value(column: str, cell: str) -> Any:

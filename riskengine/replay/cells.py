@@ -41,7 +41,7 @@ class Cells:
         self._table = _empty(_LEAST, _LEAST, width)
 
     def take(self, key: np.ndarray, time: np.ndarray, values: np.ndarray, forget: int) -> None:
-        """Take cells in; those of key 0 count nowhere. Where room is short, what lies before `forget` is thrown away."""
+        """Take cells in; those of key 0 count nowhere. Where room is short, what is before `forget` gives way."""
         table = self._table
         if table.used[1] + len(key) > len(table.time) or 2 * (table.used[0] + len(key)) > len(table.key):
             self._make_room(len(key), forget)

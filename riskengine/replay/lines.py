@@ -7,6 +7,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
+from riskengine.engine.saved import spelled
 from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
@@ -32,7 +33,7 @@ class Summary:
     reports: int = 0
     stored: int = 0
     duplicates: int = 0
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     refused_reports: int = 0
     reporting: bool = False
@@ -44,17 +45,19 @@ class Summary:
         decided = ", ".join(f"{count:,} {name}" for name, count in sorted(self.decisions.items()))
         often = sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))[:6]
         told = ", ".join(f"{name} {count:,}" for name, count in often)
+        passed_over = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.skipped.items()))
         assumed = (
             "step-ups count as the log reports them"
             if self.reporting
-            else "the log holds no reports: what a step-up showed is taken as provisional"
+            else "the log does not report each step-up: what the others showed is taken as provisional"
         )
         return [
             *self.sources,
             f"{self.events:,} events decided ({self.stored:,} of them were stored before): {decided or 'none'}",
             f"reasons: {told or 'none'}",
             f"{self.reports:,} reports counted, {self.refused_reports:,} answered no step-up of this policy; {assumed}",
-            f"{self.duplicates:,} duplicates, {self.skipped:,} lines that are no login, {self.rejected:,} rejected",
+            f"{self.duplicates:,} duplicates, {self.rejected:,} rejected, "
+            f"{self.skipped.total():,} passed over: {passed_over or 'none'}",
         ]
 
 
@@ -76,12 +79,12 @@ def gather(
     for one in found:
         if isinstance(one, Read):
             lines.append(Line(one.item, one.source, one.line, len(lines)))
+            summary.reporting = summary.reporting or (one.reporting and isinstance(one.item, Report))
         elif isinstance(one, Rejected):
             summary.rejected += 1
             reject(one)
         else:
-            summary.skipped += one.count
-    summary.reporting = any(isinstance(line.item, Report) for line in lines)
+            summary.skipped[one.reason] += one.count
     return lines
 
 
@@ -116,7 +119,7 @@ def decide(
     for start in range(0, len(lines), BATCH):
         batch = lines[start : start + BATCH]
         arrivals = [_arrival(line, summary.reporting, received_at) for line in batch]
-        for line, outcome in zip(batch, _run(engine, arrivals), strict=True):
+        for line, outcome in zip(batch, run_all(engine, arrivals), strict=True):
             if isinstance(outcome, RiskEngineError):
                 _refuse(line, outcome, summary, reject)
             elif isinstance(line.item, Report):
@@ -133,6 +136,12 @@ def decide(
         progress(len(batch))
 
 
+def sent(line: Line) -> dict[str, Any]:
+    """Return the event of a line as a caller would have sent it."""
+    assert isinstance(line.item, Event)
+    return spelled(line.item)
+
+
 def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
     item = line.item
     if isinstance(item, Event):
@@ -142,7 +151,7 @@ def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
     return Arrival(REALM, item, received_at or item.at, who="log")
 
 
-def _run(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
+def run_all(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
     """Return the outcomes of a batch, waiting for users that a live server holds."""
     outcomes = engine.run(arrivals)
     while any(isinstance(outcome, Busy) for outcome in outcomes):

@@ -93,13 +93,13 @@ class Replay:
                     intake.event(one.item, of[one.source], one.line)
                 else:
                     intake.report(one.item, of[one.source], one.line)
-                    self._summary.reporting = True
+                    self._summary.reporting |= one.reporting
                 turn()
             elif isinstance(one, Rejected):
                 self._summary.rejected += 1
                 self._reject(one)
             else:
-                self._summary.skipped += one.count
+                self._summary.skipped[one.reason] += one.count
         progress(len(intake))
         if len(intake):
             gathering.take(intake.chunk())

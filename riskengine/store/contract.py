@@ -235,6 +235,9 @@ class Store(Protocol):
     def events(self) -> Iterator[EventRow]:
         """Yield every event by row id, for maintenance and tests."""
 
+    def reports(self) -> Iterator[ReportRow]:
+        """Yield every report by row id; with the events these are all items in the order of their arrival."""
+
     def ping(self) -> None:
         """Raise StoreUnavailable unless the store answers and its schema is current."""
 

@@ -166,6 +166,12 @@ class MemoryStore:
         for row in sorted(self.event_rows):
             yield self.event_rows[row]
 
+    def reports(self) -> Iterator[ReportRow]:
+        """Yield every report by row id."""
+        self.ping()
+        for row in sorted(self.report_rows):
+            yield self.report_rows[row]
+
     def ping(self) -> None:
         """Raise StoreUnavailable once closed."""
         if self._closed:

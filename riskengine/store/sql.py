@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
@@ -34,7 +34,8 @@ from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTO
 
 __all__ = ["SqlStore", "SqlTransaction", "schema_status", "upgrade"]
 
-_EVENTS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 1000
+_R = TypeVar("_R")
 
 
 class SqlTransaction:
@@ -248,15 +249,11 @@ class SqlStore:
 
     def events(self) -> Iterator[EventRow]:
         """Yield every event by row id, a thousand at a time: no transaction stays open meanwhile."""
-        last = None
-        while True:
-            page = select(EVENTS).order_by(EVENTS.c.id).limit(_EVENTS_AT_ONCE)
-            with self._reading() as connection:
-                found = _events(connection, page if last is None else page.where(EVENTS.c.id > last))
-            yield from found
-            if len(found) < _EVENTS_AT_ONCE:
-                return
-            last = found[-1].id
+        return self._all(EVENTS, EventRow)
+
+    def reports(self) -> Iterator[ReportRow]:
+        """Yield every report by row id, a thousand at a time."""
+        return self._all(REPORTS, ReportRow)
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless the store answers and its schema is current."""
@@ -297,6 +294,18 @@ class SqlStore:
         self._refuse_closed()
         with translated(), self._database.reader.begin() as connection:
             yield connection
+
+    def _all(self, table: Table, kind: Callable[..., _R]) -> Iterator[_R]:
+        """Yield every row of a table by its id."""
+        page = select(table).order_by(table.c.id).limit(_ROWS_AT_ONCE)
+        last = None
+        while True:
+            with self._reading() as connection:
+                found = connection.execute(page if last is None else page.where(table.c.id > last)).all()
+            yield from (kind(*row) for row in found)
+            if len(found) < _ROWS_AT_ONCE:
+                return
+            last = found[-1].id
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ import psycopg
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, create_engine
 from sqlalchemy.engine import make_url
 
+from riskengine.compression import compressed, expanded
 from riskengine.engine.tokens import Tokeniser
 from riskengine.seal import Keys, Seal
 from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS
@@ -78,7 +79,8 @@ def _events(
         keys[number], ids[number] = np.frombuffer(key, ">u8"), row_id
         raw = raw.replace(their_id, own_id.encode()).replace(their_user, b"u%08d" % user)
         assessment = assessment.replace(their_id, own_id.encode()).replace(their_ref, ref.hex().encode())
-        sealed = seal.seal(raw, REALM, "raw", row_id), seal.seal(assessment, REALM, "assessment", row_id)
+        blobs = (("raw", raw), ("assessment", assessment))
+        sealed = [seal.seal(compressed(blob), REALM, name, row_id) for name, blob in blobs]
         row = list(values)
         for at, value in zip(place, (row_id, key, key[::-1], ref, 2 + number // users, *sealed), strict=True):
             row[at] = value
@@ -90,8 +92,7 @@ def _events(
 def _template(row: Row, seal: Seal) -> tuple[Row, bytes, bytes, bytes, bytes, bytes]:
     """Return a stored event opened: its row, both blobs, and in them what is replaced: event id, user, user_ref."""
     named = dict(zip(_COLUMNS, row, strict=True))
-    raw = seal.open(named["raw"], REALM, "raw", named["id"])
-    assessment = seal.open(named["assessment"], REALM, "assessment", named["id"])
+    raw, assessment = (expanded(seal.open(named[name], REALM, name, named["id"])) for name in ("raw", "assessment"))
     own_id = raw.split(b'"event_id":"', 1)[1].split(b'"', 1)[0]
     user = raw.split(b'"user_id":"', 1)[1].split(b'"', 1)[0]
     return row, raw, assessment, own_id, user, named["user_ref"].hex().encode()

@@ -10,6 +10,7 @@ from tests.doors import ADDRESSES, EPOCH
 
 MINUTE = 60_000
 _USERS = ("ana", "ben", "eve", "jos\u00e9", "kim", "lee", "mia", "noa")
+_OUTCOMES = ("success", "success", "success", "failure", "unknown")
 _AGENTS = ("curl/8", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (iPhone) Version/26.0 Safari/6")
 
 
@@ -46,7 +47,7 @@ def _event(random: Random, number: int, at: int) -> dict[str, Any]:
         "user_id": user,
         "ip": random.choice((*ADDRESSES.values(), "2001:db8:1::5", "2001:0db8:0001::0005", "::ffff:192.0.2.10")),
         "occurred_at": format_time(at) if random.random() < 0.9 else format_time(at).replace("Z", "+00:00"),
-        "outcome": "failure" if user is None else random.choice(("success", "success", "success", "failure", "unknown")),
+        "outcome": "failure" if user is None else random.choice(_OUTCOMES),
     }
     rare: dict[str, tuple[Any, ...]] = {
         "login": ("a", "b", "josé"),

@@ -49,7 +49,7 @@ def everything(store: Store) -> list[Any]:
 def test_a_new_store_is_empty(store: Store) -> None:
     assert store.is_empty()
     assert store.counts() == {"events": 0, "reports": 0, "users": 0}
-    assert list(store.events()) == []
+    assert [*store.events(), *store.reports()] == []
     assert store.access_keys() == []
 
 
@@ -197,6 +197,14 @@ def test_reports_on_an_event_come_in_the_order_of_their_numbers(store: Store) ->
     found = store.read_event(key("event 1"))
     assert found is not None
     assert found[1] == [first, second]
+
+
+def test_all_reports_come_in_the_order_in_which_they_arrived(store: Store) -> None:
+    rows = [report(10, id=3, user=BOB), report(10, id=1), report(None, id=2, result="remediated")]
+    save(store, (event(10),), tuple(rows))
+
+    assert [row.id for row in store.reports()] == [1, 2, 3]
+    assert set(store.reports()) == set(rows)
 
 
 def test_a_state_changes_the_events_it_names_and_no_other(store: Store) -> None:
