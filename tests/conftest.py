@@ -16,7 +16,7 @@ import pytest
 from riskengine.app import start_logging
 from riskengine.assess import ready
 from riskengine.locate.locator import Locator
-from riskengine.replay import memory_engine
+from riskengine.replay.lines import memory_engine
 from riskengine.seal import Keys, Seal
 from riskengine.store.contract import Store
 from riskengine.store.memory import MemoryStore

@@ -11,7 +11,7 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.saved import spelled
 from riskengine.event import Event, Report
 from riskengine.readers.read import read
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.store.contract import Store
 from riskengine.store.memory import MemoryStore
 from tests.doors import Case, arrivals_of, check, default_policy, engine_over, load_cases, locator_of

@@ -29,7 +29,7 @@ from riskengine.evaluate.section import Provenance, facts, sections
 from riskengine.event import DAY_MS, Event
 from riskengine.explain import decided
 from riskengine.policy.parse import parse
-from riskengine.replay import Line
+from riskengine.replay.lines import Line
 from riskengine.settings import package_files
 from riskengine.store.memory import MemoryStore
 from tests.doors import ADDRESSES, EPOCH, arrivals_of, engine_over

@@ -23,7 +23,7 @@ from riskengine.document.terminal import text_lines
 from riskengine.engine.engine import Engine
 from riskengine.errors import NotFound
 from riskengine.readers.log import Rejected
-from riskengine.replay import Summary, gather, in_time_order, memory_engine
+from riskengine.replay.lines import Summary, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 
 STORED = "stored"

@@ -25,7 +25,7 @@ from riskengine.policy.policy import Policy
 from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import STDIN
 from riskengine.readers.opened import AUTO
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
 
 # Options that say how the figures are shown, not what they are.

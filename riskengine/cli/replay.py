@@ -13,14 +13,19 @@ from riskengine.cli.compare import STORED, compare_log, compare_options, compare
 from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
+from riskengine.locate.locator import Locator
+from riskengine.policy.policy import Policy
 from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
 from riskengine.readers.opened import AUTO, make_reading
 from riskengine.readers.read import read
-from riskengine.replay import Summary, decide, gather, in_time_order, memory_engine, sent
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine, sent
+from riskengine.replay.pipeline import Replay
+from riskengine.replay.restored import in_input_order
 from riskengine.settings import Settings
-from riskengine.writers.answers import OUT_FORMATS, format_of, open_answers
+from riskengine.writers.answers import NDJSON, OUT_FORMATS, format_of, open_answers
+from riskengine.writers.ndjson import open_ndjson
 from riskengine.writers.rejects import open_rejects
 from riskengine.writers.target import STDOUT
 
@@ -69,6 +74,14 @@ Logs may be lines, JSON lists or envelopes, CSV, packed with gzip, zstd, bzip2 o
 @click.option("--save", is_flag=True, help="Import into the store; without it histories begin empty and end here.")
 @click.option("--as-of-arrival", is_flag=True, help="Keep the log's own order instead of ordering by time.")
 @click.option("--input-order", is_flag=True, help="Write the answers in the log's order.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Decide in N processes; NDJSON only, the answers are the same. --save takes one.",
+)
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
 @click.option("--quiet", is_flag=True, help="No progress and no summary on stderr.")
@@ -89,6 +102,7 @@ def replay(
     save: bool,
     as_of_arrival: bool,
     input_order: bool,
+    jobs: int,
     year: int | None,
     tz: str | None,
     quiet: bool,
@@ -117,20 +131,30 @@ def replay(
     settings = shell.settings(policy=policy)
     summary = Summary()
     with ExitStack() as stack, _writable(out, rejects):
-        engine = stack.enter_context(_engine(settings, save))
-        compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
+        judge, locator = read_policy(settings), open_locator(settings)
+        compile_core(judge, ignore if quiet else partial(click.echo, err=True))
         log = opened()
         reject = _rejecter(stack, rejects)
-        items = gather(log, reject, summary)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        lines = items if as_of_arrival else in_time_order(items)
-        progress = progress_bar(stack, len(lines), quiet)
-        write = stack.enter_context(open_answers(out, out_format or format_of(out)))
-        answers: Iterator[tuple[int, dict[str, Any]]] = decide(
-            lines, engine, summary, reject, progress, clock() if save else None
-        )
-        for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-            write(answer, sent(items[number]))
+        if not save and (out_format or format_of(out)) == NDJSON:
+            replayed = Replay(locator, judge, summary, reject)
+            with ExitStack() as reading:
+                count = replayed.read(log, not as_of_arrival, progress_bar(reading, None, quiet, "reading"))
+            rows = stack.enter_context(open_ndjson(out))
+            decided = replayed.decide(jobs, progress_bar(stack, count, quiet))
+            for some in in_input_order(decided) if input_order and not replayed.in_order else decided:
+                rows.write_lines(some.lines)
+        else:
+            engine = stack.enter_context(_engine(settings, judge, locator, save))
+            items = gather(log, reject, summary)
+            lines = items if as_of_arrival else in_time_order(items)
+            progress = progress_bar(stack, len(lines), quiet)
+            write = stack.enter_context(open_answers(out, out_format or format_of(out)))
+            answers: Iterator[tuple[int, dict[str, Any]]] = decide(
+                lines, engine, summary, reject, progress, clock() if save else None
+            )
+            for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
+                write(answer, sent(items[number]))
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -145,9 +169,8 @@ def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) ->
 
 
 @contextmanager
-def _engine(settings: Settings, save: bool) -> Iterator[Engine]:
+def _engine(settings: Settings, policy: Policy, locator: Locator, save: bool) -> Iterator[Engine]:
     """Open an engine over the store, or over nothing but this process's memory."""
-    policy, locator = read_policy(settings), open_locator(settings)
     if not save:
         yield memory_engine(locator, policy)
         return

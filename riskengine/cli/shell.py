@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from riskengine.cli.progress import Progress
 from riskengine.settings import Settings, load
 
 FINISHED_WITH_REJECTS = 3
@@ -49,11 +50,13 @@ def ignore(_: object) -> None:
     """Take no notice."""
 
 
-def progress_bar(stack: ExitStack, total: int, quiet: bool) -> Callable[[int], None]:
-    """Return what is told how many items are done: a bar on a terminal, else nothing."""
+def progress_bar(
+    stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding"
+) -> Callable[[int], None]:
+    """Return what is told how many items are done: a line on a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         return ignore
-    return stack.enter_context(click.progressbar(range(total), label="deciding", file=sys.stderr)).update
+    return stack.enter_context(closing(Progress(label, total, sys.stderr)))
 
 
 def shown(path: str | Path) -> str:

@@ -7,7 +7,7 @@ from riskengine.compare.pair import Pair, paired
 from riskengine.engine.engine import Engine
 from riskengine.event import Event
 from riskengine.readers.log import Rejected
-from riskengine.replay import Line, Summary, decide
+from riskengine.replay.lines import Line, Summary, decide
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from riskengine.engine.rows import unpack_item
 from riskengine.engine.saved import opened, raw_of
 from riskengine.errors import InvalidInput, RiskEngineError
 from riskengine.event import Event, Report, parse_event
-from riskengine.replay import BATCH, run_all
+from riskengine.replay.lines import BATCH, run_all
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, ReportRow, Store
 

@@ -12,6 +12,7 @@ from riskengine.compiled import compiled
 from riskengine.counters.window import Chains, cell_of, chains, latest_before, numbered, put
 
 MINUTE_MS = 60_000
+_NOBODY = -1
 
 
 class Cells(NamedTuple):
@@ -63,6 +64,9 @@ def see(key: np.ndarray, minute: np.ndarray, failed: np.ndarray, user: np.ndarra
     # Failures by minute, one cell each; `of` says whose and how often.
     failures, of = chains(count, tried + len(key)), np.zeros((tried + len(key), 2), np.int64)
     totals = np.zeros(distinct, np.int64)
+    # Which item looked at a source last: in the same minute the next one sees the same, and a long window of one
+    # source's failures is walked once a minute, not once an attempt.
+    last = np.full(count, _NOBODY, np.int64)
     for at in range(had):
         cell = cell_of(held, numbers[at], prior.minute[at])
         counts[cell, 0] += prior.attempts[at]
@@ -73,9 +77,15 @@ def see(key: np.ndarray, minute: np.ndarray, failed: np.ndarray, user: np.ndarra
         if key[at] == 0:
             continue
         source = numbers[had + tried + at]
-        _look(held, counts, source, minute[at], span, at, seen)
-        if seen.failures[at] > 0:
-            _look_whom(failures, of, source, minute[at], span, totals, at, seen)
+        before = last[source]
+        if before != _NOBODY and minute[before] == minute[at]:
+            seen.attempts[at], seen.failures[at] = seen.attempts[before], seen.failures[before]
+            seen.users[at] = seen.users[before]
+        else:
+            _look(held, counts, source, minute[at], span, at, seen)
+            if seen.failures[at] > 0:
+                _look_whom(failures, of, source, minute[at], span, totals, at, seen)
+        last[source] = at
         cell = cell_of(held, source, minute[at])
         counts[cell, 0] += 1
         counts[cell, 1] += failed[at]

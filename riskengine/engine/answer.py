@@ -16,8 +16,6 @@ from riskengine.batch import Located, country_letters
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS, LEVELS, rule_reasons, step_up_terms
 from riskengine.engine.admit import Entry
-from riskengine.engine.tokens import Tokens
-from riskengine.event import Event
 from riskengine.geo import MS_PER_HOUR
 from riskengine.history.record import ATTRIBUTES, CLAIMS
 from riskengine.locate.locator import Label
@@ -88,20 +86,53 @@ def judged(result: Assessments, rows: Sequence[int]) -> list[Judged]:
     ]
 
 
-def answer(one: Entry, label: Label, found: Judged, scene: Scene) -> dict[str, Any]:
+class Told(NamedTuple):
+    """What an answer repeats of its event, or says of it in words. `user_ref` is in hexadecimal digits."""
+
+    event_id: str | None
+    occurred_at: int | None
+    user_ref: str | None
+    action: str
+    resource: str | None
+    device_sent: bool
+    agent: str | None
+    claimed_type: str | None
+    rtt_ms: float | None
+    edge: str | None
+    degraded: tuple[str, ...]
+
+
+def told(one: Entry) -> Told:
+    """Return what the answer to an event takes from it."""
+    event, ref = one.event, one.tokens.user_ref
+    return Told(
+        event.event_id,
+        event.occurred_at,
+        None if ref is None else ref.hex(),
+        event.action,
+        event.resource,
+        event.device_id is not None,
+        one.tokens.agent,
+        event.network.type if event.network else None,
+        event.rtt.ms if event.rtt else None,
+        event.rtt.edge if event.rtt else None,
+        one.arrival.degraded,
+    )
+
+
+def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, Any]:
     """Return the full answer to one event, as DESIGN lays it out: JSON values only, unknown is null."""
     item, verdict, policy = found.item, found.verdict, scene.policy
-    event, tokens = one.event, one.tokens
     decision = DECISIONS[item.decision]
     journey = _journey(item, verdict, label, scene)
     return {
         "event_id": event.event_id,
         "occurred_at": None if event.occurred_at is None else format_time(event.occurred_at),
-        "user_ref": None if tokens.user_ref is None else tokens.user_ref.hex(),
+        "user_ref": event.user_ref,
         "decision": decision,
         "score": verdict.score / 10,
         "level": LEVELS[verdict.level],
-        "reasons": _reasons(one, label, found, journey, policy),
+        "reasons": _reasons(event, label, found, journey, policy),
         "location": None if math.isnan(item.latitude) else location(*_PLACE(item), label),
         "network": network(item.asn, item.kind, item.claimed, label),
         "travel": journey,
@@ -123,18 +154,18 @@ def answer(one: Entry, label: Label, found: Judged, scene: Scene) -> dict[str, A
             "attribution": list(scene.source.attribution),
         },
         "source": scene.answered_by,
-        "degraded": sorted({*one.arrival.degraded, *scene.source.degraded, *scene.degraded}),
+        "degraded": sorted({*event.degraded, *scene.source.degraded, *scene.degraded}),
     }
 
 
 def _reasons(
-    one: Entry, label: Label, found: Judged, journey: Mapping[str, Any] | None, policy: Policy
+    event: Told, label: Label, found: Judged, journey: Mapping[str, Any] | None, policy: Policy
 ) -> list[dict[str, Any]]:
     """Return what decided, what denies first, then signals, strongest first."""
     of_rules = rule_reasons(found.row, policy) if found.verdict.rules else []
     if not any(found.points):
         return of_rules
-    evidence = _evidence(one.event, one.tokens, label, found.item, found.verdict, journey, policy)
+    evidence = _evidence(event, label, found.item, found.verdict, journey, policy)
     return [*of_rules, *spell(dict(zip(SIGNALS, found.points, strict=True)), evidence)]
 
 
@@ -248,8 +279,7 @@ def _end(place: str | None, country: int, latitude: float, longitude: float, rad
 
 
 def _evidence(
-    event: Event,
-    tokens: Tokens,
+    event: Told,
     label: Label,
     item: Any,
     verdict: Any,
@@ -268,16 +298,16 @@ def _evidence(
         action=event.action,
         shown=frozenset(name for at, name in enumerate(ATTRIBUTES) if verdict.shown >> at & 1),
         located=not math.isnan(item.latitude),
-        device_sent=event.device_id is not None,
-        agent=tokens.agent,
+        device_sent=event.device_sent,
+        agent=event.agent,
         window_minutes=policy.attempts.window_minutes,
         journey=journey,
         clock_ahead=_number(verdict.clock_ahead),
         clock_usual=verdict.clock_usual,
         claimed_km=_number(verdict.claimed_km),
-        claimed_type=event.network.type if event.network else None,
-        rtt_ms=event.rtt.ms if event.rtt else None,
-        edge=event.rtt.edge if event.rtt else None,
+        claimed_type=event.claimed_type,
+        rtt_ms=event.rtt_ms,
+        edge=event.edge,
         edge_km=_number(verdict.edge_km),
         missed=tuple(name for bit, name in enumerate(CLAIMS) if verdict.missed >> bit & 1),
         days=policy.sharing.days,

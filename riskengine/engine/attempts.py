@@ -41,21 +41,21 @@ def count_attempts(
     whom = [one.user_key or int.from_bytes((one.login or b"")[:4]) for one in tokens]
     named = zip(tokens, whom, strict=True)
     keys = np.array([(one.user_key64, one.address_key64, one.prefix_key64, who) for one, who in named], np.uint64)
-    _fill(rows, keys, _columns(stored.cells), _columns(stored.users), span)
+    fill(rows, keys, _columns(stored.cells), _columns(stored.users), span)
     failed = (rows["outcome"] == _FAILURE).tolist()
     return _added(tokens, (rows["event_time"] // MINUTE_MS).tolist(), failed, whom)
 
 
 @compiled
-def _fill(rows: Batch, keys: np.ndarray, counts: np.ndarray, users: np.ndarray, span: Span) -> None:
-    """Fill in what each event sees. `keys` (uint64) has a column a kind and who was tried last, `counts` and `users`
-    (uint64) those of `_columns`."""
+def fill(rows: Batch, keys: np.ndarray, counts: np.ndarray, users: np.ndarray, span: Span) -> None:
+    """Fill in what each event sees. `keys` (uint64) has a column a kind and who was tried last; `counts` and `users`
+    (uint64) are stored rows of `Counted`, the kind by its place in COUNTED."""
     kinds, count = len(COUNTED), len(rows)
     key, minute = np.zeros(kinds * count, np.uint64), np.empty(kinds * count, np.int64)
     failed, whom = np.empty(kinds * count, np.bool_), np.zeros(kinds * count, np.uint32)
     for at in range(kinds * count):
         kind, row = at // count, rows[at % count]
-        key[at] = _apart(kind, keys[at % count, kind])
+        key[at] = apart(kind, keys[at % count, kind])
         minute[at], failed[at] = row.event_time // MINUTE_MS, row.outcome == _FAILURE
         if kind != _USER:
             whom[at] = keys[at % count, _WHOM]
@@ -69,7 +69,7 @@ def _fill(rows: Batch, keys: np.ndarray, counts: np.ndarray, users: np.ndarray, 
 
 
 @compiled
-def _apart(kind: int, key: np.uint64) -> np.uint64:
+def apart(kind: int, key: np.uint64) -> np.uint64:
     """Return a key that no key of another kind meets; 0 for 0, which is none."""
     return key ^ _SALT[kind] if key > np.uint64(0) else key
 
@@ -78,9 +78,9 @@ def _apart(kind: int, key: np.uint64) -> np.uint64:
 def _cells(counts: np.ndarray, users: np.ndarray) -> Cells:
     source, tried = np.empty(len(counts), np.uint64), np.empty(len(users), np.uint64)
     for at in range(len(counts)):
-        source[at] = _apart(signed(counts[at, 0]), counts[at, 1])
+        source[at] = apart(signed(counts[at, 0]), counts[at, 1])
     for at in range(len(users)):
-        tried[at] = _apart(signed(users[at, 0]), users[at, 1])
+        tried[at] = apart(signed(users[at, 0]), users[at, 1])
     stored, named = counts.astype(np.int64), users.astype(np.int64)
     return Cells(
         source,

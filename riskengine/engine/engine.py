@@ -12,7 +12,7 @@ from riskengine.batch import Names
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
-from riskengine.engine.answer import Scene, answer, judged, stricter
+from riskengine.engine.answer import Scene, answer, judged, stricter, told
 from riskengine.engine.arrival import Arrival, Journaled, receive
 from riskengine.engine.board import Board
 from riskengine.engine.culprit import Culprit, halves
@@ -151,7 +151,7 @@ class Engine:
         found = []
         rows = judged(result, range(len(users)))
         for index, one in enumerate(segment.entries):
-            reply = stricter(answer(one, places.labels[index], rows[index], scene), scene)
+            reply = stricter(answer(told(one), places.labels[index], rows[index], scene), scene)
             item = result.items[index : index + 1]
             item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
             found.append((reply, journal_record(one, reply, item)))

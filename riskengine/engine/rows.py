@@ -84,7 +84,7 @@ def event_rows(
                 -1 if event.resource is None else names.resources.setdefault(event.resource, len(names.resources)),
                 one.arrival.reports,
                 claimed_kind(event.network),
-                -1 if not event.groups else names.groups.setdefault(_groups(event), len(names.groups)),
+                -1 if not event.groups else names.groups.setdefault(sorted_groups(event), len(names.groups)),
                 *_told(event, names),
                 token.line_key,
                 token.prefix_key,
@@ -128,7 +128,7 @@ _FROM_EVENT = [
 _OF_EVENT = np.dtype([(name, ITEM[name]) for name in _FROM_EVENT])
 
 
-def _groups(event: Event) -> tuple[str, ...]:
+def sorted_groups(event: Event) -> tuple[str, ...]:
     return tuple(sorted(set(event.groups)))
 
 
@@ -139,13 +139,13 @@ def _told(event: Event, names: Names) -> tuple[float, ...]:
     return (
         -1 if claim is None or claim.type is None else NETWORK_TYPES.index(claim.type),
         nan if event.timezone is None else zone_offset(event.timezone, event.occurred_at // HOUR_MS),
-        *_position(event.position),
+        *claimed_position(event.position),
         nan if rtt is None else rtt.ms,
         -1 if rtt is None else names.edges.setdefault(rtt.edge, len(names.edges)),
     )
 
 
-def _position(claim: Position | None) -> tuple[float, float, float]:
+def claimed_position(claim: Position | None) -> tuple[float, float, float]:
     """Return latitude, longitude and accuracy in km as the client claims them: 1 km where it does not say, and never
     better than 50 m."""
     if claim is None:
@@ -173,14 +173,18 @@ def zone_offset(zone: str, hour: int) -> float:
 def _offsets(rows: Batch, labels: Sequence[Label]) -> np.ndarray:
     """Return how many minutes east of UTC each address's place is, by the zone that the database names, else by the sun
     at its longitude; NaN for a country or an address without a place that names none."""
-    by_sun = np.round(rows["longitude"] / 15) * 60
-    offsets = np.where(rows["located"] == Located.PLACE, by_sun, nan)
+    offsets = offsets_by_sun(rows)
     hours = (rows["event_time"] // HOUR_MS).tolist()
     for at, (label, hour) in enumerate(zip(labels, hours, strict=bool(labels))):
         named = nan if label.timezone is None else zone_offset(label.timezone, hour)
         if named == named:
             offsets[at] = named
     return offsets
+
+
+def offsets_by_sun(rows: Batch) -> np.ndarray:
+    """Return how many minutes east of UTC the sun is at each address's place, NaN without one."""
+    return np.where(rows["located"] == Located.PLACE, np.round(rows["longitude"] / 15) * 60, nan)
 
 
 def report_row(event: np.ndarray | None, result: str, at: int) -> np.ndarray:

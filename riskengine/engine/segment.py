@@ -11,7 +11,7 @@ from riskengine.batch import Batch, Names, empty
 from riskengine.counters.minutes import Span
 from riskengine.decision import DECISIONS
 from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unanswerable
-from riskengine.engine.answer import Scene, answer, journey_rows, judged
+from riskengine.engine.answer import Scene, answer, journey_rows, judged, told
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.attempts import count_attempts, spans
 from riskengine.engine.board import Board
@@ -296,7 +296,7 @@ class Segment:
             if one.journaled is not None:
                 yield one.index, dict(one.journaled.answer)
             else:
-                yield one.index, answer(one, label[one.index], row, scene)
+                yield one.index, answer(told(one), label[one.index], row, scene)
 
     def _names(self, tx: Transaction, loaded: Loaded, result: Assessments) -> dict[int, str | None]:
         """Return what to call the other ends of the journeys worth telling, by row id of their event."""

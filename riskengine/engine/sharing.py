@@ -49,9 +49,15 @@ def shown(rows: Batch, entries: Sequence[Entry], seal: Seal) -> Shown:
     realm = np.array([of_realm[one.arrival.realm] for one in entries], np.uint64)
     user = np.array([one.tokens.user_key64 for one in entries], np.uint64)
     named = [one.tokens.user_key64 or int.from_bytes((one.tokens.login or b"")[:8]) for one in entries]
-    keys = np.zeros((USER + 1, len(entries)), np.uint64)
+    return show(rows, realm, user, np.array(named, np.uint64))
+
+
+def show(rows: Batch, realm: np.ndarray, user: np.ndarray, named: np.ndarray) -> Shown:
+    """Return what events show, by the keys (uint64) of their realm, their user (0: no account), and of who was named:
+    the user, or the name without account."""
+    keys = np.zeros((USER + 1, len(rows)), np.uint64)
     _show(rows, realm, user, keys)
-    return Shown(keys[:USER], keys[USER], rows["event_time"] // DAY_MS, bit_of(np.array(named, np.uint64)))
+    return Shown(keys[:USER], keys[USER], rows["event_time"] // DAY_MS, bit_of(named))
 
 
 @compiled
@@ -98,12 +104,12 @@ def _mix(value: np.uint64) -> np.uint64:
 
 def day_spans(shown: Shown, days: int) -> list[tuple[int, int, int]]:
     """Return the day cells (key, first day, last day) that these events look at, their own day's among them."""
-    key, first, last = _spans(shown.keys, shown.user, shown.day, days)
+    key, first, last = span_columns(shown.keys, shown.user, shown.day, days)
     return list(zip(key.tolist(), first.tolist(), last.tolist(), strict=True))
 
 
 @compiled
-def _spans(
+def span_columns(
     keys: np.ndarray, user: np.ndarray, day: np.ndarray, window: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each key but 0 once, with the first and the last day that is looked at there."""
@@ -124,13 +130,22 @@ def kind_of(key: int) -> int:
     return key & _KIND
 
 
+def kinds_of(keys: np.ndarray) -> np.ndarray:
+    """Return what day cells are of, by their keys (uint64)."""
+    return keys & np.uint64(_KIND)
+
+
 def count_days(rows: Batch, shown: Shown, stored: np.ndarray, sharing: Sharing) -> list[DayCell]:
     """Fill in, in place, what each event sees of others on earlier days; return the day cells that these events change.
 
     `stored` are rows of DayCell (int64). A refreshed token shows nothing: software does that, from wherever it runs.
     """
-    found = _count(rows, *shown, stored, sharing.days, sharing.known_days)
-    return [DayCell(*cell) for cell in found.tolist()]
+    return [DayCell(*cell) for cell in day_columns(rows, shown, stored, sharing).tolist()]
+
+
+def day_columns(rows: Batch, shown: Shown, stored: np.ndarray, sharing: Sharing) -> np.ndarray:
+    """Do what `count_days` does; return the cells as `stored` has them."""
+    return _count(rows, *shown, stored, sharing.days, sharing.known_days)
 
 
 @compiled

@@ -36,7 +36,8 @@ class Tokeniser:
 
     def __init__(self, seal: Seal) -> None:
         self.seal = seal
-        self._address = lru_cache(65_536)(self._address_tokens)
+        self.address = lru_cache(65_536)(self._address_tokens)
+        self._prefix = lru_cache(65_536)(self._prefix_keys)
         self._agent = lru_cache(4_096)(self._agent_key)
 
     def user_ref(self, realm: str, user_id: str) -> bytes:
@@ -52,7 +53,7 @@ class Tokeniser:
         seal = self.seal
         agent = family(event.user_agent)
         user = event.user_id
-        address = self._address(realm, event.ip)
+        address = self.address(realm, event.ip)
         return Tokens(
             event_key=self.event_key(realm, event.event_id or ""),
             fingerprint=seal.index(realm, "body", text),
@@ -76,17 +77,24 @@ class Tokeniser:
         return self.seal.key32(realm, "agent", agent)
 
     def _address_tokens(self, realm: str, ip: str) -> tuple[bytes, int, int, int, int]:
+        """Return an address's own tokens, in their order in `Tokens`."""
         index = self.seal.address_index(realm, ip)
         # Of the four tokens the third ends the /24 and the /64, the second the /48.
-        network = (index[:8] if ":" in ip else index[:12]).hex()
         line = index[:12].hex() if ":" in ip else ip
-        # 63 bits: databases have no unsigned numbers. The address has the upper half of its prefix, so that a database
-        # finds and writes the counters of both on one page; what is left tells 2^32 addresses of a prefix apart.
-        prefix = self.seal.key64(realm, "prefix", network) >> 1
+        prefix, key = self._prefix(realm, index[:8] if ":" in ip else index[:12])
         return (
             index,
             prefix & ~_LOWER | self.seal.key32(realm, "address", ip),
             self.seal.key32(realm, "line", line),
-            self.seal.key32(realm, "prefix", network),
+            key,
             prefix,
         )
+
+    def _prefix_keys(self, realm: str, network: bytes) -> tuple[int, int]:
+        """Return both keys of a /24 or /48 by its tokens.
+
+        63 bits: databases have no unsigned numbers. An address has the upper half of its prefix, so that a database
+        finds and writes the counters of both on one page; what is left tells 2^32 addresses of a prefix apart.
+        """
+        named = network.hex()
+        return self.seal.key64(realm, "prefix", named) >> 1, self.seal.key32(realm, "prefix", named)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from riskengine.evaluate.labels import Label
 from riskengine.event import DAY_MS, Event
 from riskengine.explain import decided
-from riskengine.replay import Line
+from riskengine.replay.lines import Line
 
 
 class Login(NamedTuple):

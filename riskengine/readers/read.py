@@ -1,7 +1,7 @@
 """Logs in, items out: what the lines of several logs hold, one log after another."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from riskengine.errors import Fault, InvalidInput
@@ -28,15 +28,25 @@ class Log:
     def __init__(self, opened: Sequence[Opened], aliases: Aliases) -> None:
         self.sources = tuple(one.source for one in opened)
         self._opened, self._aliases = opened, aliases
+        # Is offered each line of riskengine's own NDJSON, with the place of its source among `sources`, and says
+        # whether it takes the line, which then yields nothing.
+        self.takes: Callable[[Raw, int], bool] | None = None
 
     def __iter__(self) -> Iterator[Read | Rejected | Skipped]:
         """Yield each line's items in order, a Rejected for each bad line, and each source's Skipped at its end."""
-        for one in self._opened:
+        for at, one in enumerate(self._opened):
             with one.kept or open_log(one.path) as stream:
                 stream.seek(0)
                 parser = one.parser(stream)
                 stream.seek(0)
-                yield from _items(one, parser, stream, self._aliases)
+                yield from _items(one, parser, self._left(one.split(stream), at), stream, self._aliases)
+
+    def _left(self, log: Iterator[Raw], at: int) -> Iterator[Raw]:
+        """Return the lines of a source that nobody else takes."""
+        takes = self.takes
+        if takes is None or self._aliases or self.sources[at].format != "ndjson":
+            return log
+        return (raw for raw in log if not takes(raw, at))
 
 
 def read(
@@ -62,12 +72,14 @@ def read(
     return Log([open_to_read(path, format, year, tz, reading) for path in paths], reading.aliases)
 
 
-def _items(one: Opened, parser: Parser, stream: IO[bytes], aliases: Aliases) -> Iterator[Read | Rejected | Skipped]:
+def _items(
+    one: Opened, parser: Parser, log: Iterator[Raw], stream: IO[bytes], aliases: Aliases
+) -> Iterator[Read | Rejected | Skipped]:
     skipped: Counter[Skip] = Counter()
     name, reporting = one.source.name, one.source.format in _REPORTING
     number = 1
     try:
-        for raw in one.split(stream):
+        for raw in log:
             number, line, _, _ = raw
             if not line or line.isspace():
                 continue

@@ -1,6 +1,6 @@
 """NDJSON out: one compact JSON line a row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ class Ndjson:
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one row as a line of UTF-8: keys in the order given, None and NaN as null, other numbers exactly."""
         self._sink.write(self._encode(row) + b"\n")
+
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Write rows that are lines already."""
+        self._sink.write(b"".join(lines))
 
 
 @contextmanager

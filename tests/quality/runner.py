@@ -23,7 +23,7 @@ from riskengine.event import REPORT_RESULTS
 from riskengine.history.record import blank
 from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
-from riskengine.replay import REALM, REPLAY_KEYS
+from riskengine.replay.lines import REALM, REPLAY_KEYS
 from riskengine.seal import Seal
 from riskengine.store.contract import Counted
 from tests.quality.parameters import Parameters

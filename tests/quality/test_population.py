@@ -19,7 +19,7 @@ from riskengine.locate.locator import Locator
 from riskengine.network import Trait
 from riskengine.readers.log import Read
 from riskengine.readers.read import read
-from riskengine.replay import Line, Summary, decide, in_time_order, memory_engine
+from riskengine.replay.lines import Line, Summary, decide, in_time_order, memory_engine
 from tests.doors import default_policy
 from tests.quality.attackers import EARLIER_LOGINS, LABELS
 from tests.quality.cities import apart_km, between_km, cities

@@ -43,7 +43,8 @@ class Summary:
     def lines(self) -> list[str]:
         """Return the summary as lines for a person."""
         decided = ", ".join(f"{count:,} {name}" for name, count in sorted(self.decisions.items()))
-        told = ", ".join(f"{name} {count:,}" for name, count in self.reasons.most_common(6))
+        often = sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))[:6]
+        told = ", ".join(f"{name} {count:,}" for name, count in often)
         passed_over = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.skipped.items()))
         assumed = (
             "step-ups count as the log reports them"

@@ -1,0 +1,135 @@
+"""Desks in processes of their own, each with some of the users, beside the one that reads and writes."""
+
+import gc
+import multiprocessing
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from riskengine.errors import RiskEngineError
+from riskengine.replay.desk import Desk, Parcel, Tally
+
+_DONE = None
+
+
+class WorkerGone(RiskEngineError):
+    """A process that decides has ended before its time."""
+
+
+class Alone:
+    """One desk, in this process."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._lines: list[bytes] = []
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Have a parcel decided."""
+        self._lines = self._desk.decide(parcels[0])
+
+    def receive(self) -> list[list[bytes]]:
+        """Return the lines of the last parcel."""
+        return [self._lines]
+
+    def end(self) -> list[Tally]:
+        """Return what was counted."""
+        return [self._desk.tally]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """Several desks. They are made by forking, so that what was read before is there without a copy."""
+
+    make: Callable[[int], Desk]
+    count: int
+    _processes: list[BaseProcess] = field(default_factory=list)
+    _pipes: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        context = multiprocessing.get_context("fork")
+        gc.freeze()  # what is there is left alone by collections, and so its pages stay shared
+        for own in range(self.count):
+            here, there = context.Pipe()
+            process = context.Process(
+                target=_work, args=(self.make, own, there, [*self._pipes, here]), daemon=True, name=f"desk {own}"
+            )
+            process.start()
+            there.close()
+            self._processes.append(process)
+            self._pipes.append(here)
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Have a parcel decided by each desk."""
+        for at, parcel in enumerate(parcels):
+            self._send(at, parcel)
+
+    def receive(self) -> list[list[bytes]]:
+        """Return the lines of each desk's last parcel; WorkerGone where one has ended."""
+        found: list[Any] = [None] * self.count
+        waiting = dict(zip(self._pipes, range(self.count), strict=True))
+        while waiting:
+            for pipe in wait(list(waiting)):
+                assert isinstance(pipe, Connection)
+                at = waiting.pop(pipe)
+                found[at] = self._receive(at)
+        return found
+
+    def end(self) -> list[Tally]:
+        """Return what each desk counted; they end."""
+        for at in range(self.count):
+            self._send(at, _DONE)
+        return self.receive()  # type: ignore[return-value]  # the last thing each desk sends is its tally
+
+    def close(self) -> None:
+        """End all desks, whatever they are doing."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+    def _send(self, at: int, what: Parcel | None) -> None:
+        try:
+            self._pipes[at].send(what)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone(at) from error
+
+    def _receive(self, at: int) -> Any:
+        try:
+            found = self._pipes[at].recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._gone(at) from error
+        if isinstance(found, str):
+            raise WorkerGone(f"a process that decides has failed:\n{found}")
+        return found
+
+    def _gone(self, at: int) -> WorkerGone:
+        process = self._processes[at]
+        process.join(1)
+        code = process.exitcode
+        how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended ({code})"
+        return WorkerGone(f"a process that decides {how}; nothing was written")
+
+
+def _work(make: Callable[[int], Desk], own: int, pipe: Connection, others: Sequence[Connection]) -> None:
+    """Decide what comes through a pipe until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means all: the first process ends the others
+    for other in others:
+        other.close()
+    try:
+        desk = make(own)
+        while (parcel := pipe.recv()) is not _DONE:
+            pipe.send(desk.decide(parcel))
+        pipe.send(desk.tally)
+    except (EOFError, BrokenPipeError):
+        sys.exit(1)
+    except Exception:
+        pipe.send(traceback.format_exc())

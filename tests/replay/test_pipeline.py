@@ -1,0 +1,114 @@
+"""A replay in columns: what it answers is what the engine answers to the same items one after another."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from riskengine.policy.parse import parse
+from riskengine.policy.policy import Policy
+from riskengine.readers.log import Rejected
+from riskengine.readers.read import read
+from riskengine.replay import pipeline, sequence
+from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
+from riskengine.replay.pipeline import Replay
+from riskengine.replay.restored import in_input_order
+from riskengine.settings import package_files
+from tests.doors import locator_of
+from tests.fixtures_geo import World
+from tests.replay.logs import made_up
+
+_EDGES = """[corroboration.edges]
+fra = [50.1, 8.7]
+iad = [38.9, -77.4]
+"""
+_GROUPS = """
+[groups.finance]
+step_up = 25
+[groups.admins]
+weights = { new_device = 60 }
+"""
+
+
+class Outcome(NamedTuple):
+    """What a replay leaves behind."""
+
+    answers: list[dict[str, Any]]
+    rejects: list[Rejected]
+    summary: dict[str, Any]
+
+
+def policy() -> Policy:
+    """Return the policy that ships, with groups and edges."""
+    text = (package_files("data") / "policy.toml").read_text()
+    return parse(text.replace("[corroboration.edges]", _EDGES) + _GROUPS, "policy.toml")
+
+
+def _told(summary: Summary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
+
+
+def through_the_engine(log: Path, world: World, by_time: bool = True) -> Outcome:
+    summary, rejects = Summary(), list[Rejected]()
+    engine = memory_engine(locator_of(world), policy())
+    lines = gather(read([str(log)]), rejects.append, summary)
+    lines = in_time_order(lines) if by_time else lines
+    answers = [found for _, found in decide(lines, engine, summary, rejects.append, lambda done: None)]
+    return Outcome(answers, rejects, _told(summary))
+
+
+def in_columns(log: Path, world: World, by_time: bool = True, jobs: int = 1, restored: bool = False) -> Outcome:
+    summary, rejects = Summary(), list[Rejected]()
+    replay = Replay(locator_of(world), policy(), summary, rejects.append)
+    replay.read(read([str(log)]), by_time, lambda count: None)
+    decided = replay.decide(jobs, lambda count: None)
+    lines = [line for some in (in_input_order(decided) if restored else decided) for line in some.lines]
+    return Outcome([json.loads(line) for line in lines], rejects, _told(summary))
+
+
+def written(folder: Path, lines: Sequence[str]) -> Path:
+    log = folder / "log.ndjson"
+    log.write_text("\n".join(lines) + "\n")
+    return log
+
+
+@pytest.fixture(params=[1 << 15, 7], ids=["one_chunk", "chunks_of_seven_in_a_file"])
+def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let items wait in memory as one chunk, or in a file as many."""
+    for module in (pipeline, sequence):
+        monkeypatch.setattr(module, "CHUNK", request.param)
+    if request.param == 7:
+        monkeypatch.setattr(pipeline, "HELD_BYTES", 0)
+
+
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("shuffled", "by_time"), [(0, True), (40, True), (1000, True), (0, False), (40, False)])
+def test_answers_are_those_of_the_engine(tmp_path: Path, world: World, seed: int, shuffled: int, by_time: bool) -> None:
+    log = written(tmp_path, made_up(seed, 250, shuffled, reports=seed % 4 > 0))
+
+    expected = through_the_engine(log, world, by_time)
+    assert in_columns(log, world, by_time) == expected
+    assert len(expected.rejects) > 5
+    assert expected.summary["duplicates"] > 5
+    assert {"allow", "step_up"} <= expected.summary["decisions"].keys()
+
+
+@pytest.mark.usefixtures("chunks")
+def test_any_number_of_processes_answers_the_same(tmp_path: Path, world: World) -> None:
+    log = written(tmp_path, made_up(5, 250, 10))
+
+    expected = in_columns(log, world)
+    for jobs in (2, 3):
+        assert in_columns(log, world, jobs=jobs) == expected
+
+
+@pytest.mark.usefixtures("chunks")
+def test_answers_go_back_into_the_order_of_the_log(tmp_path: Path, world: World) -> None:
+    log = written(tmp_path, made_up(6, 250, 30))
+
+    by_time, restored = in_columns(log, world), in_columns(log, world, restored=True)
+    assert restored.answers == sorted(by_time.answers, key=lambda answer: answer["line"])
+    assert restored.answers != by_time.answers
