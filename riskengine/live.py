@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from riskengine.engine.gate import Gate
 from riskengine.engine.pace import FULL, Pace
 from riskengine.engine.segment import Busy, Outcome, Repeated
 from riskengine.engine.standby import Standby
-from riskengine.engine.waiting import Waiting, next_batch
+from riskengine.engine.waiting import Queue, Waiting
 from riskengine.errors import InvalidInput, NotFound, Overloaded, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.journal import Journal
@@ -58,7 +57,7 @@ class Live:
         self.engine, self.journal, self._tracing = engine, journal, tracing
         self._standby = Standby(engine, journal)
         self._deadline, self._pace = deadline, Pace(deadline, most_waiting)
-        self._queue: deque[Waiting] = deque()
+        self._queue = Queue()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._spare = ThreadPoolExecutor(1, "fallback")
@@ -214,10 +213,10 @@ class Live:
         waits, room = len(self._queue) + len(arrivals), self._pace.room()
         # Under load, failed attempts are turned away first: nobody waits at the door for them.
         crowded = waits > room // 2 and all(_is_failure(arrival) for arrival in arrivals)
-        if self._stopping or waits > room or (crowded and arrivals):
+        if self._stopping or (crowded and arrivals) or not self._queue.has_room(arrivals, room):
             raise Overloaded
         span, now = self._tracing.current() if self._tracing is not None else None, time.monotonic()
-        self._queue.extend(Waiting(arrival, tell, now, span) for arrival, tell in zip(arrivals, tells, strict=True))
+        self._queue.add(Waiting(arrival, tell, now, span) for arrival, tell in zip(arrivals, tells, strict=True))
         self._wake.set()
 
     async def _in_thread(self, work: Any, *given: Any) -> Any:
@@ -250,7 +249,7 @@ class Live:
                 continue
             began = clock()
             await self._drain_first()
-            batch = next_batch(self._queue, self._pace.largest())
+            batch = self._queue.batch(self._pace.largest())
             try:
                 await self._answer(batch)
             except Exception as error:  # the task must outlive any batch; the culprit's callers get the error
@@ -281,7 +280,7 @@ class Live:
             for one, outcome in zip(overdue, outcomes, strict=True):
                 _tell(one, outcome)
         if again:
-            self._queue.extendleft(reversed(again))
+            self._queue.put_back(again)
             await asyncio.sleep(0.002)  # another worker holds these users: let it finish
 
     async def _decide(self, arrivals: list[Arrival], stages: Stages) -> list[Outcome]:

@@ -15,6 +15,7 @@ from riskengine.engine.arrival import receive
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Gate
 from riskengine.engine.segment import Outcome
+from riskengine.engine.waiting import MOST_BESIDE_OTHERS, Queue, Waiting
 from riskengine.errors import Conflict, InvalidInput, NotFound, Overloaded, RiskEngineError, StoreUnavailable
 from riskengine.event import DAY_MS, Event, Report
 from riskengine.journal import Journal
@@ -219,7 +220,7 @@ def test_too_many_that_wait_are_turned_away_at_once(world: World, journal: Journ
     live = Live(engine_over(MemoryStore(), world), journal, most_waiting=3)
 
     async def scene() -> list[Any]:
-        logins = [live.score([login(f"e{i}")], "default", True) for i in range(4)]
+        logins = [live.score([login(f"e{i}", user=f"user{i}")], "default", True) for i in range(4)]
         return await asyncio.gather(*logins, return_exceptions=True)
 
     *answered, refused = play(live, scene())
@@ -360,15 +361,47 @@ def test_one_users_flood_lets_others_pass(world: World, journal: Journal) -> Non
         await asyncio.gather(*flood, one(login("other", user="ben")))
 
     play(live, scene())
-    assert done.index("other") < 40
+    assert done.index("other") <= MOST_BESIDE_OTHERS, "in the first batch"
     assert [event for event in done if event != "other"] == [f"flood{i:03d}" for i in range(120)], "in their order"
+
+
+def test_one_user_fills_no_more_than_half_of_the_queue(world: World, journal: Journal) -> None:
+    live = Live(engine_over(MemoryStore(), world), journal, most_waiting=10)
+
+    async def scene() -> list[Any]:
+        flood = [live.score([login(f"flood{i}")], "default", True) for i in range(8)]
+        others = [live.score([login(f"other{i}", user=f"user{i}")], "default", True) for i in range(5)]
+        return await asyncio.gather(*flood, *others, return_exceptions=True)
+
+    found = play(live, scene())
+    assert [isinstance(one, Overloaded) for one in found[:8]] == [False] * 5 + [True] * 3
+    assert [told(one[0])["decision"] for one in found[8:]] == ["allow"] * 5
+
+
+def test_a_user_alone_has_whole_batches() -> None:
+    queue = Queue()
+    queue.add(Waiting(receive(login(f"e{i}"), "default", now_ms(), True), print, 0.0) for i in range(20))
+
+    assert [len(queue.batch(16)), len(queue.batch(16)), len(queue)] == [16, 4, 0]
+
+
+def test_what_is_put_back_comes_first_and_counts_as_its_users() -> None:
+    queue, arrivals = Queue(), [receive(login(f"e{i}"), "default", now_ms(), True) for i in range(4)]
+    queue.add(Waiting(arrival, print, 0.0) for arrival in arrivals)
+    assert not queue.has_room(arrivals[:1], 8)
+
+    batch = queue.batch(2)
+    assert queue.has_room(arrivals[:2], 8)
+    queue.put_back(batch)
+    assert not queue.has_room(arrivals[:1], 8)
+    assert [one.arrival.body.event_id for one in queue.batch(9)] == ["e0", "e1", "e2", "e3"]  # type: ignore[union-attr]
 
 
 def test_failures_are_turned_away_before_others(world: World, journal: Journal) -> None:
     live = Live(engine_over(MemoryStore(), world), journal, most_waiting=10)
 
     async def scene() -> list[Any]:
-        waiting = [asyncio.create_task(live.score([login(f"e{i}")], "default", True)) for i in range(6)]
+        waiting = [asyncio.create_task(live.score([login(f"e{i}", user=f"u{i}")], "default", True)) for i in range(6)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await live.score([login("f", outcome="failure")], "default", True)

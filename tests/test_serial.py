@@ -1,7 +1,7 @@
 """One user at a time, anywhere: two places at once through several workers, and one user's flood beside others.
 
 With TESTS_LONG=1 in the environment: a thousand pairs, a flood of 500 requests/s instead of 100, and bounds without
-leeway for a shared machine. The long flood is a goal that is not reached yet: see the README's limits.
+leeway for a shared machine.
 """
 
 import asyncio
