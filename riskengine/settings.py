@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
@@ -45,6 +46,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     trusted_proxies: str = ""
+    # The header in which trusted proxies name their client, and the one with its certificate; "": none.
+    forwarded_header: str = "x-forwarded-for"
+    certificate_header: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     # How many processes share the address.
@@ -118,6 +122,20 @@ class Settings(BaseSettings):
                 raise ValueError("each entry must be an address or a network such as 192.0.2.0/24") from error
         return ",".join(entries)
 
+    @field_validator("forwarded_header")
+    @classmethod
+    def _known_header(cls, value: str) -> str:
+        if value.lower() not in ("x-forwarded-for", "forwarded"):
+            raise ValueError("it must be X-Forwarded-For or Forwarded")
+        return value.lower()
+
+    @field_validator("certificate_header")
+    @classmethod
+    def _header(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9-]{0,64}", value):
+            raise ValueError("it must be the name of a header, such as Client-Cert")
+        return value.lower()
+
     @field_validator("host")
     @classmethod
     def _bindable(cls, host: str) -> str:
@@ -146,6 +164,10 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("RISKENGINE_TLS_CERT and RISKENGINE_TLS_KEY must be set together.")
+        if self.certificate_header and not self.trusted_proxies:
+            raise ValueError(
+                "RISKENGINE_CERTIFICATE_HEADER needs RISKENGINE_TRUSTED_PROXIES: from others a header proves nothing."
+            )
         if not self.is_loopback and self.tls_cert is None and not self.trusted_proxies:
             raise ValueError(
                 f"RISKENGINE_HOST {self.host} is reachable from other machines, so RISKENGINE_TLS_CERT with "

@@ -6,6 +6,7 @@ of a second at each of their steps. At ten times what can be decided hardly anyt
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from riskengine.api.envelope import dressed, request_id_of
 from riskengine.api.lane import PATH, Head, Lane
 from riskengine.api.problems import problem_of, respond
+from riskengine.api.proxies import Proxies
 from riskengine.errors import Overloaded
 from riskengine.metrics import REQUESTS
 
@@ -27,6 +29,7 @@ HEAD_SECONDS = 10.0
 # Requests looked at in one turn of the event loop while nothing more can wait: some milliseconds.
 AT_ONCE = 32
 _MARK = "0" * 24
+_TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
 class Line:
@@ -70,12 +73,17 @@ class Doorman(HttpToolsProtocol):
     full: Callable[[], bool]
     line: Line
     lane: Lane | None
+    proxies: Proxies
+    _passed_on = False  # whether what comes on this connection was passed on by a proxy that is believed
+    _tls: dict[Any, Any] | None = None
     _timer: asyncio.TimerHandle | None = None
     _head: Head | None = None  # of a request that may go down the lane, while its body is not whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, not for ever."""
         super().connection_made(transport)
+        self._passed_on = self.proxies.trusts(self.client)
+        self._tls = _tls_of(transport.get_extra_info("ssl_object"))
         self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,12 +109,16 @@ class Doorman(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of a head, not for ever."""
         super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": self._tls}
         if self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
         """Turn a request away, keep it for the lane, or let it go on."""
         self._head_came()
+        if self._passed_on:
+            self.proxies.believe(cast(Any, self.scope))
         path = self.url.partition(b"?")[0]
         if path in QUEUED and self._is_simple():
             if self.full():
@@ -190,9 +202,28 @@ class Cycle:
     message_event: Any = field(default_factory=asyncio.Event)
 
 
-def doorman(full: Callable[[], bool], lane: Lane | None = None) -> type[Doorman]:
-    """Return uvicorn's protocol with a doorman, who asks `full` whether nothing more can wait, and with a lane."""
-    return type("Doorman", (Doorman,), {"full": staticmethod(full), "line": Line(), "lane": lane})
+def doorman(full: Callable[[], bool], lane: Lane | None = None, proxies: Proxies | None = None) -> type[Doorman]:
+    """Return uvicorn's protocol with a doorman, who asks `full` whether nothing more can wait, and with a lane.
+
+    `proxies` are those whose headers are believed; without any, none are.
+    """
+    own = {"full": staticmethod(full), "line": Line(), "lane": lane, "proxies": proxies or Proxies()}
+    return type("Doorman", (Doorman,), own)
+
+
+def _tls_of(connection: ssl.SSLObject | None) -> dict[Any, Any] | None:
+    """Return what the ASGI TLS extension says of a connection; its certificates are those that were verified."""
+    if connection is None:
+        return None
+    der = connection.getpeercert(binary_form=True)
+    return {
+        "server_cert": None,
+        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der)] if der else [],
+        "client_cert_name": None,
+        "client_cert_error": None,
+        "tls_version": _TLS_VERSIONS.get(connection.version() or ""),
+        "cipher_suite": None,
+    }
 
 
 _ANSWERED: Any = Cycle(response_complete=True)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from riskengine.api.doorman import doorman
 from riskengine.api.lane import Lane
+from riskengine.api.proxies import Proxies
 from riskengine.app import build, start_logging
 from riskengine.cli.address import held
 from riskengine.cli.shell import Shell
@@ -112,14 +113,13 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        http=doorman(parts.live.full, lane),
+        http=doorman(parts.live.full, lane, proxies_of(settings)),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,  # its lines hold client addresses and whole paths
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies or None,
+        proxy_headers=False,  # the doorman reads them
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
@@ -129,6 +129,11 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
     except (ssl.SSLError, OSError) as error:
         raise SettingsError("RISKENGINE_TLS_CERT or RISKENGINE_TLS_KEY cannot be used.") from error
     return config
+
+
+def proxies_of(settings: Settings) -> Proxies:
+    """Return the proxies that these settings trust."""
+    return Proxies(settings.trusted_proxies, settings.forwarded_header, settings.certificate_header)
 
 
 def run(
