@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,7 +21,10 @@ CONFIG_VARIABLE = "RISKENGINE_CONFIG"
 # The retention that keeps everything.
 FOR_EVER = "for ever"
 # Checked together, and so refused together.
-_OPTIONAL_FILES = ("geoip_city", "geoip_asn", "geoip_anonymous", "policy", "shadow_policy", "tls_cert", "tls_key")
+_OPTIONAL_FILES = (
+    *("geoip_city", "geoip_asn", "geoip_anonymous", "policy", "shadow_policy"),
+    *("tls_cert", "tls_key", "tls_client_ca", "tls_crl"),
+)
 
 
 class Settings(BaseSettings):
@@ -51,6 +54,10 @@ class Settings(BaseSettings):
     certificate_header: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    # Whose certificates clients must show, or may, and the list of those that were taken back.
+    tls_client_ca: Path | None = None
+    tls_client_cert: Literal["required", "optional"] | None = None
+    tls_crl: Path | None = None
     # How many processes share the address.
     workers: int = Field(default=1, ge=1, le=64)
     log_format: Literal["json", "text"] = "json"
@@ -94,6 +101,11 @@ class Settings(BaseSettings):
             urlsplit(url).port  # noqa: B018 - reading it is the check
         except ValueError as error:
             raise ValueError("its port or host cannot be read") from error
+        if url.startswith("postgresql") and not _is_local(url) and "sslmode" not in parse_qs(urlsplit(url).query):
+            raise ValueError(
+                "the database is on another machine, so add ?sslmode=verify-full (and sslrootcert=FILE) to it, or "
+                "another sslmode if you mean it"
+            )
         return url
 
     @field_validator("retention_days", mode="before")
@@ -164,6 +176,12 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("RISKENGINE_TLS_CERT and RISKENGINE_TLS_KEY must be set together.")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("RISKENGINE_TLS_CLIENT_CA needs RISKENGINE_TLS_CERT and RISKENGINE_TLS_KEY.")
+        if self.tls_client_ca is None and self.tls_crl is not None:
+            raise ValueError("RISKENGINE_TLS_CRL needs RISKENGINE_TLS_CLIENT_CA.")
+        if self.tls_client_ca is None and self.tls_client_cert is not None:
+            raise ValueError("RISKENGINE_TLS_CLIENT_CERT needs RISKENGINE_TLS_CLIENT_CA.")
         if self.certificate_header and not self.trusted_proxies:
             raise ValueError(
                 "RISKENGINE_CERTIFICATE_HEADER needs RISKENGINE_TRUSTED_PROXIES: from others a header proves nothing."
@@ -195,6 +213,23 @@ class Settings(BaseSettings):
         """The address to call this process at, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+
+def _is_local(url: str) -> bool:
+    """Return whether every host that a PostgreSQL URL names is this machine; without any it is a socket here."""
+    parts = urlsplit(url)
+    named = parse_qs(parts.query)
+    hosts = [host for name in ("host", "hostaddr") for value in named.get(name, ()) for host in value.split(",")]
+    return all(_is_here(host) for host in (parts.hostname or "", *hosts))
+
+
+def _is_here(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def default_home() -> Path:

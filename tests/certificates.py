@@ -83,11 +83,11 @@ class Authority:
         )
         return Pair(builder.sign(self.pair.key, hashes.SHA256()), key)
 
-    def revocations(self, revoked: Sequence[Pair]) -> bytes:
-        """Return a list, in PEM, of what was taken back."""
+    def revocations(self, revoked: Sequence[Pair], days: float = 1) -> bytes:
+        """Return a list, in PEM, of what was taken back, which holds for so many days more."""
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
-        builder = builder.last_update(now - _DAY).next_update(now + _DAY)
+        builder = builder.last_update(now - 2 * _DAY).next_update(now + days * _DAY)
         for pair in revoked:
             one = x509.RevokedCertificateBuilder().serial_number(pair.certificate.serial_number)
             builder = builder.add_revoked_certificate(one.revocation_date(now - _DAY).build())

@@ -115,7 +115,7 @@ def test_data_without_the_value_that_proves_its_key_refuses_the_start(tmp_path: 
 
 
 def test_a_key_is_never_made_for_a_database_that_others_share(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, database_url="postgresql://db/risk")
+    settings = Settings(home=tmp_path, database_url="postgresql:///risk")
 
     with pytest.raises(SealKeyError, match="riskengine keys generate"):
         open_seal(settings, MemoryStore())

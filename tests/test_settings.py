@@ -129,8 +129,59 @@ def test_a_bind_beyond_loopback_needs_tls_or_a_trusted_proxy(tmp_path: Path) -> 
     assert load(host="192.0.2.1", tls_cert=cert, tls_key=key).base_url == "https://192.0.2.1:8000"
 
 
+def test_what_clients_show_is_asked_for_only_where_it_can_be_checked(tmp_path: Path) -> None:
+    names = "tls_cert", "tls_key", "tls_client_ca", "tls_crl"
+    for name in names:
+        (tmp_path / name).touch()
+    cert, key, authority, revoked = ({name: tmp_path / name} for name in names)
+
+    with pytest.raises(SettingsError, match="RISKENGINE_TLS_CLIENT_CA needs RISKENGINE_TLS_CERT"):
+        load(**authority)
+    with pytest.raises(SettingsError, match="RISKENGINE_TLS_CRL needs RISKENGINE_TLS_CLIENT_CA"):
+        load(**cert, **key, **revoked)
+    with pytest.raises(SettingsError, match="RISKENGINE_TLS_CLIENT_CERT needs RISKENGINE_TLS_CLIENT_CA"):
+        load(**cert, **key, tls_client_cert="optional")
+    with pytest.raises(SettingsError, match="RISKENGINE_TLS_CLIENT_CERT is wrong"):
+        load(**cert, **key, **authority, tls_client_cert="never")
+
+    assert load(**cert, **key, **authority, **revoked).tls_client_cert is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///risk",
+        "postgresql://risk@localhost/risk",
+        "postgresql://risk@[::1]:5433/risk",
+        "postgresql://risk@/risk?host=/run/postgresql",
+        "postgresql://db/risk?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://db/risk?pooler=transaction&sslmode=disable",
+    ],
+)
+def test_a_database_that_is_here_or_says_how_it_is_secured_is_taken(url: str) -> None:
+    assert load(database_url=url).database_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db/risk",
+        "postgresql+psycopg://risk:secret@192.0.2.7/risk",
+        "postgresql:///risk?host=db",
+        "postgresql:///risk?hostaddr=192.0.2.7",
+        "postgresql://localhost/risk?host=localhost,db",
+        "postgresql://db/risk?sslmode=",
+        "postgresql://db/sslmode=require",
+    ],
+)
+def test_a_database_on_another_machine_must_prove_itself_unless_its_url_says_otherwise(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"RISKENGINE_DATABASE_URL is wrong: .*\?sslmode=verify") as refused:
+        load(database_url=url)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_password_in_the_database_url_is_not_printed() -> None:
-    settings = load(database_url="postgresql://risk:secret@db/risk")
+    settings = load(database_url="postgresql://risk:secret@db/risk?sslmode=verify-full")
 
     assert "secret" not in repr(settings)
     assert not settings.is_embedded
@@ -156,7 +207,7 @@ def test_keeping_everything_must_be_written_out(monkeypatch: pytest.MonkeyPatch)
 
 def test_settings_travel_to_another_process_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "for ever")
-    settings = load(port=1003, database_url="postgresql://u:secret@db/x", home=tmp_path)
+    settings = load(port=1003, database_url="postgresql://u:secret@127.0.0.1/x", home=tmp_path)
     monkeypatch.setenv("RISKENGINE_RETENTION_DAYS", "90")
     monkeypatch.setenv("RISKENGINE_PORT", "1004")
 

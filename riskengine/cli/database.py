@@ -16,7 +16,7 @@ def db() -> None:
     """The database that RISKENGINE_DATABASE_URL names; without it an embedded one under RISKENGINE_HOME."""
 
 
-@db.command(epilog="Example: RISKENGINE_DATABASE_URL=postgresql://risk@db/risk riskengine db upgrade")
+@db.command(epilog="Example: RISKENGINE_DATABASE_URL=postgresql:///risk riskengine db upgrade")
 @click.pass_obj
 def upgrade(shell: Shell) -> None:
     """Bring the schema to this version; running it twice, or on two machines at once, does no harm."""

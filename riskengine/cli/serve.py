@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import socket
-import ssl
 from collections.abc import Callable
 from types import FrameType
 
@@ -18,8 +17,8 @@ from riskengine.api.proxies import Proxies
 from riskengine.app import build, start_logging
 from riskengine.cli.address import held
 from riskengine.cli.shell import Shell
+from riskengine.cli.tls import Secured, watch
 from riskengine.cli.workers import supervise
-from riskengine.errors import SettingsError
 from riskengine.settings import Settings
 
 GRACE_SECONDS = 20
@@ -31,11 +30,12 @@ class Server(uvicorn.Server):
     """uvicorn, but a stop first turns /readyz to 503 for a while, and a clean stop exits with 0."""
 
     def __init__(
-        self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, announce: Callable[[], None] | None
+        self, config: uvicorn.Config, app: FastAPI, settings: Settings, announce: Callable[[], None] | None
     ) -> None:
         super().__init__(config)
         self._announce = announce
-        self._served, self._drain_seconds = app, drain_seconds
+        self._served, self._drain_seconds, self._look_seconds = app, settings.drain_seconds, settings.reload_seconds
+        self._watching: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal stops at once.
@@ -52,10 +52,23 @@ class Server(uvicorn.Server):
         """Start, and say where."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if isinstance(self.config.ssl, Secured):
+            self._watching = asyncio.create_task(watch(self.config.ssl, self._look_seconds, self._part))
         if self.started and sockets:
             _log.info("ready", address="{}:{}".format(*sockets[0].getsockname()[:2]))
             if self._announce is not None:
                 self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, with what runs beside."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await super().shutdown(sockets)
+
+    def _part(self) -> None:
+        """End each connection after the answer that is under way: the certificate that it began with may be revoked."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     def _stop(self) -> None:
         self.should_exit = True
@@ -63,7 +76,7 @@ class Server(uvicorn.Server):
 
 @click.command(
     short_help="Serve the HTTP interface.",
-    epilog="Examples: riskengine serve --port 9000; RISKENGINE_DATABASE_URL=postgresql://db/risk riskengine serve",
+    epilog="Examples: riskengine serve --port 9000; RISKENGINE_WORKERS=4 riskengine serve",
 )
 @click.option("--host", metavar="IP", help="Address to bind.  [RISKENGINE_HOST, default 127.0.0.1]")
 @click.option("--port", type=int, help="Port to bind.  [RISKENGINE_PORT, default 8000]")
@@ -121,13 +134,9 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # the doorman reads them
         timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
+        ssl_context_factory=None if settings.tls_cert is None else lambda _config, _default: Secured(settings),
     )
-    try:
-        config.load()
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError("RISKENGINE_TLS_CERT or RISKENGINE_TLS_KEY cannot be used.") from error
+    config.load()
     return config
 
 
@@ -144,4 +153,4 @@ def run(
     announce: Callable[[], None] | None = None,
 ) -> None:
     """Serve `app` on `listener` until a signal; call `announce` when it is ready; return after a clean stop."""
-    Server(config, app, settings.drain_seconds, announce).run([listener])
+    Server(config, app, settings, announce).run([listener])

@@ -47,6 +47,7 @@ class _Supervisor:
         self._settings, self._folder, self._announce = settings, folder, announce
         self._stopping = asyncio.Event()
         self._running: set[Process] = set()
+        self._ready: set[Process] = set()
         self._missing = settings.workers  # how many were never ready
         self._code = 0
 
@@ -54,6 +55,8 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        if self._settings.tls_cert is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._pass_on)
         await asyncio.gather(*(self._keep() for _ in range(self._settings.workers)))
         return self._code
 
@@ -81,12 +84,15 @@ class _Supervisor:
         worker = await self._start()
         assert worker.stdout is not None
         ready = bool(await worker.stdout.readline())
+        if ready:
+            self._ready.add(worker)
         if ready and self._missing:
             self._count_ready()
         code = await worker.wait()
         if not self._stopping.is_set():
             _log.error("worker ended", worker=worker.pid, code=code)
         self._running.discard(worker)
+        self._ready.discard(worker)
         mark_process_dead(worker.pid, self._folder)  # type: ignore[no-untyped-call]
         return 0 if code == -signal.SIGTERM and not ready else code
 
@@ -130,6 +136,11 @@ class _Supervisor:
         for worker in self._running:
             _send(worker, signal.SIGTERM)
         asyncio.get_running_loop().call_later(seconds, self._kill)
+
+    def _pass_on(self) -> None:
+        """Have the workers read their certificates anew; one that is not ready reads them anyway."""
+        for worker in self._ready:
+            _send(worker, signal.SIGHUP)
 
     def _kill(self) -> None:
         for worker in self._running:
