@@ -4,17 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [
-    pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed"),
-    pytest.mark.timeout(300),  # half a minute each on a machine that does nothing else
-]
+pytestmark = pytest.mark.timeout(300)  # half a minute each on a machine that does nothing else
+with_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed")
 
 
+@with_wrk
 def test_a_short_run_measures_all_there_is(tmp_path: Path) -> None:
     small = ["--short", "--users", "300", "--blocks", "1", "--connections", "2", "--home", str(tmp_path / "home")]
     command = [sys.executable, "-m", "tests.bench", *small, "--json", str(tmp_path / "bench.json")]
@@ -32,6 +32,7 @@ def test_a_short_run_measures_all_there_is(tmp_path: Path) -> None:
     assert "b/a requests/s, 2" in ended.stdout
 
 
+@with_wrk
 def test_a_small_growth_is_measured_too(tmp_path: Path) -> None:
     small = ["--events", "2500", "--users", "300", "--blocks", "1", "--seconds", "1", "--connections", "2"]
     command = [sys.executable, "-m", "tests.bench.scale", *small, "--json", str(tmp_path / "scale.json")]
@@ -46,3 +47,23 @@ def test_a_small_growth_is_measured_too(tmp_path: Path) -> None:
     assert all(10 < sum(one["megabytes"]) < 1_000 for one in found["standing"].values())
     assert all(one["read_p99_ms"] > 0 for one in found["standing"].values())  # each was the event that was asked for
     assert found["ratios"]["large/small CPU, 2"]["value"] > 0
+
+
+def test_replays_are_measured_beside_their_rivals(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bench.replay", "--events", "2000", "--blocks", "1"]
+
+    ended = subprocess.run([*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    answers = [json.loads(line) for line in (tmp_path / "riskengine.out.ndjson").read_text().splitlines()]
+    assert len(answers) == 2200  # the last run was the one with a heavy user
+    assert max(Counter(answer["user_ref"] for answer in answers).values()) == 200
+    speeds = {name: _speeds(tmp_path / f"{name}.out.ndjson") for name in ("plain", "columns")}
+    assert len(speeds["plain"]) == 2000
+    assert speeds["columns"] == pytest.approx(speeds["plain"], nan_ok=True), "both computed the same"
+    assert "riskengine / columns" in ended.stdout
+
+
+def _speeds(path: Path) -> dict[str, float]:
+    found = map(json.loads, path.read_text().splitlines())
+    return {one["event_id"]: float("nan") if one["kmh"] is None else one["kmh"] for one in found}
