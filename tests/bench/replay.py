@@ -30,7 +30,7 @@ _EXAMPLES = """\
 examples:
   python -m tests.bench.replay                          a million logins of 100,000 users, about ten minutes
   python -m tests.bench.replay --short                  a twentieth of that, once
-  python -m tests.bench.replay --memory                 riskengine alone, with as many logins and with ten times as many"""
+  python -m tests.bench.replay --memory                 riskengine alone, so many logins and ten times as many"""
 
 
 @dataclass(frozen=True)
