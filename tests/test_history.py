@@ -12,6 +12,7 @@ from riskengine.history.record import (
     ATTRIBUTES,
     HABITS,
     RECORD,
+    SCHEMA,
     Records,
     Status,
     blank,
@@ -20,6 +21,7 @@ from riskengine.history.record import (
     place_of,
     unpack,
 )
+from riskengine.history.sparse import restored
 from riskengine.history.stays import NO_TIME, neighbours
 from riskengine.network import Kind
 from tests.columns import look_at, take_in
@@ -258,6 +260,37 @@ def test_a_record_fits_two_to_a_page_and_comes_back_as_it_was() -> None:
     assert len(stored) + 33 <= 1950
     assert unpack([stored, None])[0] == record[0]
     assert unpack([None])[0] == blank(1)[0]
+
+
+def test_what_a_record_leaves_empty_takes_no_room() -> None:
+    [stored] = pack(after(login(mfa=1), login(1, TOKYO)))
+
+    assert len(stored) < RECORD.itemsize // 4
+
+
+def test_a_record_stored_whole_by_an_earlier_version_is_read() -> None:
+    record = after(login(mfa=1), login(1, TOKYO))
+    earlier = record.copy()
+    earlier["schema"] = 2
+
+    assert unpack([earlier.tobytes(), *pack(record)]).tobytes() == 2 * record.tobytes()
+
+
+@given(st.lists(st.binary(min_size=RECORD.itemsize, max_size=RECORD.itemsize), max_size=4), st.integers(0, 1800))
+def test_any_record_comes_back_and_is_never_longer_than_it_is(drawn: list[bytes], empty_bytes: int) -> None:
+    records = np.frombuffer(b"".join(drawn), np.uint8).reshape(len(drawn), RECORD.itemsize).copy()
+    records[:, :empty_bytes] = 0
+    records[:, 0] = SCHEMA
+    stored = pack(records.reshape(-1).view(RECORD))
+
+    assert all(len(data) <= RECORD.itemsize for data in stored)
+    assert unpack(stored).tobytes() == records.tobytes()
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff", b"\x80\x00" * 60])
+def test_rows_that_do_not_fit_are_refused(damaged: bytes) -> None:
+    with pytest.raises(ValueError, match=r"reshape|words|buffer"):
+        restored([damaged], RECORD.itemsize)
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180))

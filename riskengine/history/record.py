@@ -10,8 +10,9 @@ from riskengine.batch import layout_before, renew
 from riskengine.compiled import compiled, signed
 from riskengine.errors import RiskEngineError
 from riskengine.event import DAY_MS
+from riskengine.history.sparse import restored, squeezed
 
-SCHEMA = 2
+SCHEMA = 3  # in which schema 2 is stored without its zeros
 SAME_PLACE_KM = 50.0  # two points no further apart are one place (products use 20 to 50)
 STAYS = 16
 PENDING = 8
@@ -119,6 +120,7 @@ _ADDED_2 = frozenset(
     )
 )
 _RECORD_1 = layout_before(RECORD, _ADDED_2)
+_ALIKE = (2, SCHEMA)  # schemas of the same layout
 
 
 def _flat() -> np.dtype:
@@ -153,26 +155,35 @@ def blank(count: int) -> Records:
 
 
 def pack(records: Records) -> list[bytes]:
-    """Return each history as the bytes that are sealed and stored."""
+    """Return each history as the bytes that are sealed and stored: its schema, then what is not zero; never longer
+    than the record itself."""
     size, whole = RECORD.itemsize, records.tobytes()
-    return [whole[start : start + size] for start in range(0, len(whole), size)]
+    thin = squeezed(np.frombuffer(whole, np.uint8).reshape(len(records), size))
+    head = bytes([SCHEMA])
+    return [
+        head + row if len(row) + 1 < size else whole[at * size : at * size + size] for at, row in enumerate(thin)
+    ]
 
 
 def unpack(stored: Sequence[bytes | None]) -> Records:
     """Return stored histories as records, None as a blank one; RiskEngineError for bytes of a schema not known."""
-    records, current, older = blank(len(stored)), dict[int, bytes](), dict[int, bytes]()
+    records, size = blank(len(stored)), RECORD.itemsize
+    thin, whole, older = dict[int, bytes](), dict[int, bytes](), dict[int, bytes]()
     for at, data in enumerate(stored):
         if data is not None:
-            (current if data[0] == SCHEMA and len(data) == RECORD.itemsize else older)[at] = data
-    if current:
-        records[list(current)] = np.frombuffer(b"".join(current.values()), RECORD)
+            is_thin = data[0] == SCHEMA and len(data) < size
+            (thin if is_thin else whole if data[0] in _ALIKE and len(data) == size else older)[at] = data
+    if thin:
+        records[list(thin)] = restored([data[1:] for data in thin.values()], size).view(RECORD)[:, 0]
+    if whole:
+        records[list(whole)] = np.frombuffer(b"".join(whole.values()), RECORD)
     for at, data in older.items():
         if data[0] != 1 or len(data) != _RECORD_1.itemsize:
             raise RiskEngineError(f"a stored history has schema {data[0]}; this version reads up to {SCHEMA}")
         renew(np.frombuffer(data, _RECORD_1), records[at : at + 1])
-        records["schema"][at] = SCHEMA
         # It did not count how often an attribute was shown; that is as often as it learned, more or less.
         records["shown"][at] = min(int(records["learned"][at]), AGED - 1)
+    records["schema"] = SCHEMA
     return records
 
 
