@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from riskengine import metrics
 from riskengine.access import Access
 from riskengine.activation import Rulebook, read_file
-from riskengine.api import events, health, manual, score
+from riskengine.api import events, health, manual, score, search
 from riskengine.api.calls import Desk, Door
 from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
@@ -26,6 +26,7 @@ from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
 from riskengine.engine.engine import Engine
 from riskengine.errors import DataError, SealKeyError, SettingsError
+from riskengine.inquiry.inquiry import Inquiry
 from riskengine.journal import Journal
 from riskengine.live import Live
 from riskengine.locate.locator import Locator
@@ -39,7 +40,7 @@ from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 from riskengine.upkeep import Upkeep
 
-ROUTES = (*score.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES)
+ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES)
 SEAL_CHECK = "seal_check"
 # How often a changed policy is: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
@@ -57,7 +58,7 @@ _log = structlog.get_logger("riskengine.app")
 class Parts:
     """Everything a serving process is made of."""
 
-    store: Store
+    store: SqlStore
     seal: Seal
     locator: Locator
     rulebook: Rulebook
@@ -192,7 +193,13 @@ def build(settings: Settings) -> FastAPI:
         routes=list(ROUTES),
     )
     app.state.parts = parts
-    app.state.desk = Desk(parts.live, Door(parts.access, clock), parts.audit, clock)
+    app.state.desk = Desk(
+        parts.live,
+        Door(parts.access, clock),
+        parts.audit,
+        clock,
+        Inquiry(parts.store, parts.seal, parts.audit, clock),
+    )
     app.state.settings = settings
     app.state.draining = False
     app.add_middleware(Envelope, routes=ROUTES)

@@ -17,6 +17,7 @@ from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UN
 from riskengine.audit import Audit
 from riskengine.check import decode
 from riskengine.errors import InvalidInput, StoreUnavailable
+from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
 
 # Leaves time within the caller's 500 ms for the decision itself.
@@ -86,6 +87,7 @@ class Desk:
     door: Door
     audit: Audit
     clock: Callable[[], int]
+    inquiry: Inquiry
 
 
 def desk_of(request: Request) -> Desk:

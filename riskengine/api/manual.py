@@ -30,6 +30,7 @@ _POSTED = (
     *_KEYED,
     *(problems.UNKNOWN_PARAMETER, problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID),
 )
+_ASKED = (*_KEYED, problems.UNKNOWN_PARAMETER, problems.INVALID_PARAMETER)
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     (Path(__file__).parent / "manual.html").read_text(encoding="utf-8")
 )
@@ -37,7 +38,10 @@ _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).fr
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One method of one path. `scopes` lists keys' scopes of which one is needed; empty for an open path."""
+    """One method of one path. `scopes` lists keys' scopes of which one is needed; empty for an open path.
+
+    The members of `query` are its query parameters; lists are given value by value.
+    """
 
     method: str
     path: str
@@ -46,6 +50,7 @@ class _Call:
     body: type[BaseModel] | None
     answer: type[BaseModel] | None
     problems: tuple[problems.Kind, ...]
+    query: type[BaseModel] | None = None
 
 
 _CALLS = (
@@ -60,6 +65,14 @@ _CALLS = (
     _Call(
         "post", "/score/preview", "Decide on one login; save and learn nothing", ("score",),
         schema.EventBody, schema.Answer, (*_POSTED, problems.CONFLICT),
+    ),
+    _Call(
+        "get", "/events", "Events that match, newest first; the filters of POST /events/search as query parameters",
+        ("events:read",), None, schema.EventPage, _ASKED, schema.SearchBody,
+    ),
+    _Call(
+        "post", "/events/search", "Events that match, for what must not stand in a URL", ("events:read",),
+        schema.SearchBody, schema.EventPage, _POSTED,
     ),
     _Call(
         "get", "/events/{event_id}", "One event as stored, its answer, the reports on it", ("events:read",),
@@ -105,6 +118,8 @@ def _operation(call: _Call) -> dict[str, Any]:
         operation["security"] = [{"access_key": []}]
     if "{event_id}" in call.path:
         operation["parameters"] = [_event_id()]
+    if call.query:
+        operation["parameters"] = _parameters(call.query)
     if call.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": _content(call.body)}}
     media = {"application/json": _content(call.answer)} if call.answer else {"text/plain": {}}
@@ -115,6 +130,16 @@ def _operation(call: _Call) -> dict[str, Any]:
 def _operation_id(call: _Call) -> str:
     words = re.findall(r"[a-z]+", call.path.replace("{event_id}", ""))
     return "_".join([call.method, *words])
+
+
+def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the members of a model, none of which is required, as query parameters."""
+    found = []
+    for name, rule in model.model_json_schema()["properties"].items():
+        schemas = [one for one in rule.get("anyOf", [rule]) if one.get("type") != "null"]
+        parameter = {"name": name, "in": "query", "required": False, "schema": schemas[0]}
+        found.append(parameter | ({"description": rule["description"]} if "description" in rule else {}))
+    return found
 
 
 def _event_id() -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Kind:
 
 MALFORMED = Kind(400, "malformed-json", "The body is not JSON.")
 UNKNOWN_PARAMETER = Kind(400, "unknown-parameter", "The URL holds a query parameter that does not exist.")
+INVALID_PARAMETER = Kind(400, "invalid-parameter", "A query parameter makes no sense.")
 BAD_REQUEST = Kind(400, "bad-request", "The request cannot be read.")
 UNAUTHENTICATED = Kind(401, "unauthenticated", "The caller did not prove who it is.")
 FORBIDDEN = Kind(403, "forbidden", "The access key lacks a scope.")
@@ -55,8 +56,8 @@ UNAVAILABLE = Kind(503, "store-unavailable", "The store does not answer.")
 NOT_READY = Kind(503, "not-ready", "The service is not ready.")
 
 KINDS = (
-    MALFORMED, UNKNOWN_PARAMETER, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT,
-    TOO_SLOW, TOO_LARGE, NOT_JSON, INVALID, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
+    MALFORMED, UNKNOWN_PARAMETER, INVALID_PARAMETER, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED,
+    CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, INVALID, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
 )  # fmt: skip
 _BY_STATUS = {400: BAD_REQUEST, 404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE}
 

@@ -249,6 +249,38 @@ class Answer(Shape):
     data: Data | None = None
 
 
+class SearchBody(Shape):
+    """What is wanted; filters that are given all hold. One value may stand for a list of one."""
+
+    user_id: str | None = Field(None, max_length=256)
+    user_ref: str | None = Field(None, pattern="^[0-9a-f]{32}$")
+    login: str | None = Field(None, max_length=256)
+    ip: str | None = Field(None, description="IPv4 or IPv6")
+    cidr: str | None = Field(None, description="A network of any length from /8 (IPv4) or /32 (IPv6)")
+    device_id: str | None = Field(None, max_length=256)
+    session_id: str | None = Field(None, max_length=256)
+    asn: list[int] | None = None
+    network: list[Kind] | None = None
+    country: list[str] | None = Field(None, description="Two letters each")
+    city: list[str] | None = None
+    decision: list[Decision] | None = None
+    level: list[Literal["low", "medium", "high"]] | None = None
+    outcome: list[Literal["success", "failure", "unknown"]] | None = None
+    action: list[str] | None = None
+    state: list[str] | None = Field(None, description="open, or the last report that counts")
+    resource: list[str] | None = None
+    reason: str | None = Field(None, description="The code of a reason that had a part in the decision")
+    min_score: float | None = Field(None, ge=0, le=100)
+    max_score: float | None = Field(None, ge=0, le=100)
+    since: str | None = Field(None, description="RFC 3339, inclusive")
+    until: str | None = Field(None, description="RFC 3339, exclusive")
+    min_speed_kmh: float | None = Field(None, ge=0, le=1e9, description="What the journey would at least have taken")
+    order: Literal["time", "score"] | None = Field(None, description="time: newest first, the default")
+    limit: int | None = Field(None, ge=1, le=1000, description="Events a page; 100 unless given")
+    after: str | None = Field(None, description="`next` of the page before, with the same filters and order")
+    total: bool | None = Field(None, description="Count what matches: exact up to 10,000, then 10,000+")
+
+
 class Fault(Shape):
     """One thing wrong with a body."""
 
@@ -281,6 +313,31 @@ class BatchAnswer(Shape):
     answers: list[Answer | ProblemMember]
 
 
+class FoundEvent(Shape):
+    """One event that a search found: as it was sent, its answer, and what was reported of it."""
+
+    event: dict[str, Any]
+    answer: Answer
+    state: str = Field(description="open, or the last report that counts")
+
+
+class Total(Shape):
+    """How many events match: at least `count`, and no more where that is exact."""
+
+    count: int
+    exact: bool
+    text: str = Field(description="As people read it: 137, or 10,000+")
+
+
+class EventPage(Shape):
+    """One page of a search. A page may come short, and even empty, while `next` is there: it looked at enough rows."""
+
+    events: list[FoundEvent]
+    next: str | None = Field(description="Send it as `after` for the following page; null at the end")
+    scanned_to: str | None = Field(description="How far back was looked, RFC 3339; null when that was everything")
+    total: Total | None = Field(None, description="Where it was asked for")
+
+
 class StoredEvent(Shape):
     """One event as stored, its answer, and the reports on it."""
 
@@ -301,5 +358,5 @@ class Status(Shape):
     status: str
 
 
-BODIES = (EventBody, BatchBody, ReportBody, RemediateBody)
-ANSWERS = (Answer, BatchAnswer, StoredEvent, Accepted, Status, Problem)
+BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody)
+ANSWERS = (Answer, BatchAnswer, StoredEvent, EventPage, Accepted, Status, Problem)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
@@ -177,6 +177,17 @@ class SqlStore:
             for event in _events(connection, wanted.where(EVENT_IDS.c.event_key == key)):
                 return event, _reports(connection, select(REPORTS).where(REPORTS.c.event == event.id))
         return None
+
+    @property
+    def engine(self) -> Engine:
+        """What every statement goes through: for who watches them."""
+        return self._database.engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that only reads, all at one moment: for the statements of search.py."""
+        with self._reading() as connection:
+            yield connection
 
     def add_access_key(self, row: AccessKeyRow) -> None:
         """Store an access key; a second one of the same id is a Conflict."""

@@ -1,0 +1,197 @@
+"""What the security team asks of the stored events. API, console and command line call it alike.
+
+Every answer is of one realm. Whoever asks about a user, login, address, device or session is written down first.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from riskengine.audit import Audit
+from riskengine.check import format_time
+from riskengine.engine.saved import opened, raw_of
+from riskengine.errors import Fault, InvalidInput
+from riskengine.inquiry import cursor
+from riskengine.inquiry.filters import Filters, parse_filters
+from riskengine.seal import Seal
+from riskengine.store import search
+from riskengine.store.contract import EventRow
+from riskengine.store.search import Place
+from riskengine.store.sql import SqlStore
+
+ORDERS = ("time", "score")
+LIMIT, MOST_LIMIT = 100, 1_000
+LOOKED_AT = 5_000  # rows that a page looks at, whatever is asked for …
+OPENED = 1_000  # … and how many it opens where only that tells
+BY_SCORE = 20_000  # events that a time range may hold to be ordered by score
+COUNTED, COUNT_LOOKED_AT = 10_000, 20_000
+
+
+class Asker(NamedTuple):
+    """Who asks: the name that the audit trail has, and the realm whose events are theirs to see."""
+
+    name: str
+    realm: str
+
+
+class Found(NamedTuple):
+    """One stored event: `event` as it was sent with `received_at`, `answer` as it was given, `state` open or the last
+    report that counts."""
+
+    event: dict[str, Any]
+    answer: dict[str, Any]
+    state: str
+
+    def told(self) -> dict[str, Any]:
+        """Return it as the API says it."""
+        return {"event": self.event, "answer": self.answer, "state": self.state}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search. `next` is the cursor of the following page, None where there is nothing behind;
+    `scanned_to` is the time (ms since 1970) up to which all was looked at, None where that was everything."""
+
+    events: list[Found]
+    next: str | None
+    scanned_to: int | None
+
+    def told(self) -> dict[str, Any]:
+        """Return it as the API says it."""
+        return {
+            "events": [found.told() for found in self.events],
+            "next": self.next,
+            "scanned_to": None if self.scanned_to is None else format_time(self.scanned_to),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many events match: at least `count`, and no more where that is `exact`."""
+
+    count: int
+    exact: bool
+
+    def __str__(self) -> str:
+        """Return it as people read it.
+
+        >>> str(Total(137, True)), str(Total(10_000, False))
+        ('137', '10,000+')
+        """
+        return f"{self.count:,}" + ("" if self.exact else "+")
+
+
+class Inquiry:
+    """Answers questions about stored events; every method reaches the store, and may raise StoreUnavailable.
+
+    `clock` gives ms since 1970. Safe to share between threads.
+    """
+
+    def __init__(self, store: SqlStore, seal: Seal, audit: Audit, clock: Callable[[], int]) -> None:
+        self._store, self._seal, self._audit, self._clock = store, seal, audit, clock
+
+    def filters(self, given: Mapping[str, Any], realm: str) -> Filters:
+        """Return checked filters from a mapping of names to values; InvalidInput names each that makes no sense."""
+        return parse_filters(given, realm, self._seal)
+
+    def search(
+        self, asker: Asker, filters: Filters, *, order: str = "time", limit: int = LIMIT, after: str | None = None
+    ) -> Page:
+        """Return a page of the events that match, newest first, or with order `score` the highest scores first.
+
+        A page looks at a bounded number of rows, so it may come short, and even empty, with a `next`. By score a time
+        range (or another filter that an index serves) must leave no more than 20,000 events: InvalidInput else.
+        """
+        place = self._place(after, filters, order, asker.realm)
+        self._note(asker, "events.search", filters)
+        with self._store.reading() as connection:
+            if order == "score":
+                return self._strongest(connection, asker.realm, filters, place, limit)
+            return self._newest(connection, asker.realm, filters, place, limit)
+
+    def total(self, asker: Asker, filters: Filters) -> Total:
+        """Return how many events match: exact up to 10,000, and as far as a bounded number of rows tells."""
+        with self._store.reading() as connection:
+            count, exact = search.count(connection, filters.wanted, COUNTED, COUNT_LOOKED_AT)
+        return Total(0, False) if filters.sealed and not (exact and count == 0) else Total(count, exact)
+
+    def all(self, asker: Asker, filters: Filters) -> Iterator[Found]:
+        """Yield every event that matches, newest first, a page at a time; no transaction stays open meanwhile."""
+        self._note(asker, "events.export", filters, always=True)
+        place: Place | None = None
+        while True:
+            with self._store.reading() as connection:
+                found, place, done = self._walk(connection, filters, place, MOST_LIMIT)
+            yield from (one for _, one in found)
+            if done:
+                return
+
+    def _newest(self, connection: Connection, realm: str, filters: Filters, place: Place | None, limit: int) -> Page:
+        found, last, done = self._walk(connection, filters, place, limit)
+        following = None if done or last is None else self._cursor(last, filters, "time", realm)
+        return Page([one for _, one in found], following, None if done or last is None else last.occurred_at)
+
+    def _walk(
+        self, connection: Connection, filters: Filters, place: Place | None, limit: int
+    ) -> tuple[list[tuple[Place, Found]], Place | None, bool]:
+        """Return up to `limit` events after a place, the place behind which the next walk goes on, and whether there is
+        nothing there."""
+        found: list[tuple[Place, Found]] = []
+        looked_at = opened_ = 0
+        step = min(limit + 1, LOOKED_AT)
+        while True:
+            seen = search.newest(connection, filters.wanted, place, min(step, LOOKED_AT - looked_at))
+            looked_at += max(seen.looked_at, 1)
+            for at in range(0, len(seen.found), 100):
+                for where, one in self._opened(connection, seen.found[at : at + 100]):
+                    if len(found) == limit:
+                        return found, found[-1][0], False
+                    opened_ += 1
+                    if filters.matches(one.event, one.answer):
+                        found.append((where, one))
+                    elif opened_ >= OPENED:
+                        return found, where, False
+            place = seen.last or place
+            if seen.done:
+                return found, place, True
+            if len(found) == limit or looked_at >= LOOKED_AT or opened_ >= OPENED:
+                return found, place, False
+            step *= 4
+
+    def _strongest(self, connection: Connection, realm: str, filters: Filters, place: Place | None, limit: int) -> Page:
+        seen = search.strongest(connection, filters.wanted, place, limit + 1, BY_SCORE)
+        if seen is None:
+            detail = f"must make the time range narrower: by score it may hold at most {BY_SCORE:,} events"
+            raise InvalidInput([Fault("/since", detail)])
+        taken = seen.found[:limit]
+        events = [one for _, one in self._opened(connection, taken) if filters.matches(one.event, one.answer)]
+        if seen.done and len(seen.found) <= limit:
+            return Page(events, None, None)
+        return Page(events, self._cursor(taken[-1], filters, "score", realm), None)
+
+    def _opened(self, connection: Connection, places: Sequence[Place]) -> Iterator[tuple[Place, Found]]:
+        rows = {row.id: row for row in search.rows_of(connection, [place.id for place in places])}
+        for place in places:
+            if place.id in rows:
+                yield place, found_in(rows[place.id], self._seal)
+
+    def _place(self, after: str | None, filters: Filters, order: str, realm: str) -> Place | None:
+        if after is None:
+            return None
+        return Place(*cursor.opened(after, filters.given, order, realm, self._seal))
+
+    def _cursor(self, place: Place, filters: Filters, order: str, realm: str) -> str:
+        return cursor.sealed(place, filters.given, order, realm, self._seal)
+
+    def _note(self, asker: Asker, action: str, filters: Filters, always: bool = False) -> None:
+        """Write down who asks for whom, before anything is shown."""
+        if filters.named or always:
+            self._audit.record(self._clock(), asker.realm, asker.name, action, "events", **filters.named)
+
+
+def found_in(row: EventRow, seal: Seal) -> Found:
+    """Return a stored event opened."""
+    event = {**raw_of(row, seal), "received_at": format_time(row.received_at)}
+    return Found(event, opened(row, seal)["answer"], row.state)
