@@ -105,6 +105,13 @@ class Access:
         self._remember(header, _Remembered(caller, now, row.expires_at))
         return caller
 
+    def holder(self, key_id: str, now: int) -> Caller:
+        """Return whom a key belongs to, for who proved it before; AccessDenied once it expired or was revoked."""
+        row = self._store.access_key(key_id)
+        if row is None or row.revoked_at is not None or now >= row.expires_at:
+            raise AccessDenied(DENIED)
+        return Caller(row.name, row.id, row.realm, frozenset(row.scopes))
+
     def all(self) -> list[AccessKeyRow]:
         """Return every key, oldest first, also those that are expired or revoked."""
         return self._store.access_keys()

@@ -24,6 +24,9 @@ from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
 from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
+from riskengine.console.office import Office, Patience
+from riskengine.console.routes import ROUTES as PAGES
+from riskengine.console.sessions import Sessions
 from riskengine.engine.engine import Engine
 from riskengine.errors import DataError, SealKeyError, SettingsError
 from riskengine.inquiry.inquiry import Inquiry
@@ -40,7 +43,7 @@ from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 from riskengine.upkeep import Upkeep
 
-ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES)
+ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES)
 SEAL_CHECK = "seal_check"
 # How often a changed policy is: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
@@ -64,6 +67,7 @@ class Parts:
     rulebook: Rulebook
     live: Live
     access: Access
+    sessions: Sessions
     audit: Audit
     tracing: Tracing | None
     upkeep: Upkeep
@@ -178,7 +182,10 @@ def assemble(settings: Settings) -> Parts:
         engine.rehearse()
         live = Live(engine, Journal(settings.home / "journal", seal), tracing=tracing)
         undo.pop_all()
-    return Parts(store, seal, locator, rulebook, live, Access(store), audit, tracing, Upkeep(settings))
+    access = Access(store)
+    return Parts(
+        store, seal, locator, rulebook, live, access, Sessions(store, access), audit, tracing, Upkeep(settings)
+    )
 
 
 def build(settings: Settings) -> FastAPI:
@@ -193,12 +200,10 @@ def build(settings: Settings) -> FastAPI:
         routes=list(ROUTES),
     )
     app.state.parts = parts
-    app.state.desk = Desk(
-        parts.live,
-        Door(parts.access, clock),
-        parts.audit,
-        clock,
-        Inquiry(parts.store, parts.seal, parts.audit, clock),
+    inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
+    app.state.desk = Desk(parts.live, Door(parts.access, clock), parts.audit, clock, inquiry)
+    app.state.office = Office(
+        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, Patience(), clock
     )
     app.state.settings = settings
     app.state.draining = False

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskengine.charts import STYLE, WIDTH, Axis, Bar, Bin, Line, bar_chart, counting_axis, histogram, line_chart
+from riskengine.charts.plot import STYLE, WIDTH, Axis, Bar, Bin, Line, bar_chart, counting_axis, histogram, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHARES = Axis("share", 0.0, 1.0, ((0.0, "0 %"), (1.0, "100 %")))

@@ -23,6 +23,8 @@ from riskengine.locate.source import DataSource
 from riskengine.settings import Settings
 
 FIRST_KEY = "first-access-key"
+FIRST_NAME = "first"
+LINK = "sign-in-link"
 FIRST_SCOPES = ("score", "report", "verdict", "events:read")
 # A fetch that failed is not tried again by every start: a closed network would make each one wait for it.
 FAILED = "fetch-failed"
@@ -59,8 +61,11 @@ def up(shell: Shell, host: str | None, port: int | None) -> int:
         parts: Parts = app.state.parts
         if parts.locator.source(clock()).level == "country":
             click.echo(_BANNER, err=True)
-        greeting = None if parts.access.all() else make_first_key(parts, settings)
-        return launch(app, settings, listener, None if greeting is None else partial(click.echo, greeting))
+        is_first = not parts.access.all()
+        greeting = [make_first_key(parts, settings)] if is_first else []
+        if is_first or sys.stdout.isatty():
+            greeting += invitation(parts, settings)
+        return launch(app, settings, listener, partial(click.echo, "\n".join(greeting)) if greeting else None)
 
 
 def obtain_places(settings: Settings, now: int) -> None:
@@ -96,7 +101,7 @@ def make_first_key(parts: Parts, settings: Settings) -> str:
     On a terminal that is the key itself, this once; else it is left in a file that only its owner can read.
     """
     now = clock()
-    token, row = parts.access.create("first", FIRST_SCOPES, DEFAULT_REALM, now)
+    token, row = parts.access.create(FIRST_NAME, FIRST_SCOPES, DEFAULT_REALM, now)
     parts.audit.record(now, row.realm, "up", "key.create", row.id, name=row.name, scopes=list(row.scopes))
     source = parts.locator.source(now)
     if sys.stdout.isatty():
@@ -105,6 +110,23 @@ def make_first_key(parts: Parts, settings: Settings) -> str:
     write_private(file, token + "\n")
     held = f"$(cat {shlex.quote(str(file.absolute()))})"
     return f"The first access key is in {file}.\n{welcome(held, settings, source, now)}"
+
+
+def invitation(parts: Parts, settings: Settings) -> list[str]:
+    """Return where the console is and a link that signs in there once, for the first key while it works.
+
+    Like that key the link is shown on a terminal only, and else left in a file.
+    """
+    now = clock()
+    usable = [row for row in parts.access.all() if row.name == FIRST_NAME and row.revoked_at is None]
+    if not usable or now >= usable[0].expires_at:
+        return []
+    link = f"{settings.base_url}/console/sign-in?link={parts.sessions.make_link(usable[0].id, now)}"
+    if sys.stdout.isatty():
+        return [f"Console; this link signs you in once, within 10 minutes:\n\n  {link}\n"]
+    file = settings.home / "keys" / LINK
+    write_private(file, link + "\n")
+    return [f"The console is at {settings.base_url}/console; a link that signs you in once, within 10 minutes: {file}"]
 
 
 def write_private(file: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from riskengine.charts import Bar, Bin, bar_chart, counting_axis, day_histogram, histogram
+from riskengine.charts.plot import Bar, Bin, bar_chart, counting_axis, day_histogram, histogram
 from riskengine.compare.comparison import Band, Change, Comparison, Day
 from riskengine.compare.section import Provenance, facts, headline, sections
 from riskengine.compare.tally import ReasonTally, Tally

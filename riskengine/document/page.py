@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from riskengine.charts import STYLE
+from riskengine.charts.plot import STYLE
 from riskengine.document.section import Listing, Section
 
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(

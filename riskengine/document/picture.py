@@ -1,6 +1,6 @@
 """Pictures of shares and scores, for any document that has some."""
 
-from riskengine.charts import Axis, Bar
+from riskengine.charts.plot import Axis, Bar
 from riskengine.document.share import NO_DATA, Share, percent
 
 QUARTERS = tuple((at / 4, f"{at * 25} %") for at in range(5))

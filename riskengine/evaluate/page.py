@@ -1,6 +1,6 @@
 """An evaluation as one HTML page, with pictures."""
 
-from riskengine.charts import Axis, Bin, Line, bar_chart, day_histogram, histogram, line_chart
+from riskengine.charts.plot import Axis, Bin, Line, bar_chart, day_histogram, histogram, line_chart
 from riskengine.document.page import Chapter, html
 from riskengine.document.picture import SCORES, share_axis, share_bar
 from riskengine.document.share import percent

@@ -120,6 +120,20 @@ class AccessKeyRow:
     revoked_at: int | None = None
 
 
+class SessionRow(NamedTuple):
+    """What a browser holds for an access key: a `session`, or a `link` that begins one, once.
+
+    Only a digest of the secret is kept. `seen_at` is when it was last used; times are ms since 1970.
+    """
+
+    digest: bytes
+    kind: str
+    key_id: str
+    created_at: int
+    seen_at: int
+    expires_at: int
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
     """One change of which policy is in force; the row of the highest `id` counts.
@@ -210,6 +224,18 @@ class Store(Protocol):
 
     def revoke_access_key(self, key_id: str, at: int) -> bool:
         """Mark a key revoked at `at`; False if there is none."""
+
+    def add_session(self, row: SessionRow) -> None:
+        """Store a session or a link; those that expired before it began are let go."""
+
+    def session(self, digest: bytes) -> SessionRow | None:
+        """Return a session or a link by its digest, also an expired one that was not let go yet."""
+
+    def touch_session(self, digest: bytes, at: int) -> None:
+        """Note that a session was used at `at`."""
+
+    def end_session(self, digest: bytes) -> bool:
+        """Let a session or a link go; True for the one caller who did."""
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force, whose id comes after those of all others; return it with its id."""

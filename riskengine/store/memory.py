@@ -20,6 +20,7 @@ from riskengine.store.contract import (
     HistoryRow,
     PolicyRow,
     ReportRow,
+    SessionRow,
 )
 from riskengine.store.statements import merged, signed
 
@@ -69,6 +70,7 @@ class MemoryStore:
         self.reports_of: dict[bytes, list[int]] = defaultdict(list)
         self.reports_about: dict[int, list[int]] = defaultdict(list)
         self._keys: dict[str, AccessKeyRow] = {}
+        self._sessions: dict[bytes, SessionRow] = {}
         self._policies: list[PolicyRow] = []
         self._meta: dict[str, bytes] = {}
         self.trail: list[tuple[int, str, str, str, str, bytes]] = []
@@ -119,6 +121,28 @@ class MemoryStore:
         if row.revoked_at is None:
             self._keys[key_id] = replace(row, revoked_at=at)
         return True
+
+    def add_session(self, row: SessionRow) -> None:
+        """Store a session or a link; those that expired before it began are let go."""
+        self.ping()
+        kept = {digest: old for digest, old in self._sessions.items() if old.expires_at > row.created_at}
+        self._sessions = {**kept, row.digest: row}
+
+    def session(self, digest: bytes) -> SessionRow | None:
+        """Return a session or a link by its digest."""
+        self.ping()
+        return self._sessions.get(digest)
+
+    def touch_session(self, digest: bytes, at: int) -> None:
+        """Note that a session was used at `at`."""
+        self.ping()
+        if digest in self._sessions:
+            self._sessions[digest] = self._sessions[digest]._replace(seen_at=at)
+
+    def end_session(self, digest: bytes) -> bool:
+        """Let a session or a link go; True for the one caller who did."""
+        self.ping()
+        return self._sessions.pop(digest, None) is not None
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""

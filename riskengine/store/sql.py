@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
@@ -23,6 +23,7 @@ from riskengine.store.contract import (
     HistoryRow,
     PolicyRow,
     ReportRow,
+    SessionRow,
 )
 from riskengine.store.database import Database, opened, translated
 from riskengine.store.schema import schema_status, upgrade
@@ -30,7 +31,18 @@ from riskengine.store.statements import (
     merged,
     signed,
 )
-from riskengine.store.tables import ACCESS_KEYS, AUDIT, EVENT_IDS, EVENTS, HISTORIES, META, POLICIES, REPORTS, WORKERS
+from riskengine.store.tables import (
+    ACCESS_KEYS,
+    AUDIT,
+    EVENT_IDS,
+    EVENTS,
+    HISTORIES,
+    META,
+    POLICIES,
+    REPORTS,
+    SESSIONS,
+    WORKERS,
+)
 
 __all__ = ["SqlStore", "SqlTransaction", "schema_status", "upgrade"]
 
@@ -211,6 +223,28 @@ class SqlStore:
         mark = update(ACCESS_KEYS).values(revoked_at=func.coalesce(ACCESS_KEYS.c.revoked_at, at))
         with self._writing() as connection:
             return connection.execute(mark.where(ACCESS_KEYS.c.id == key_id)).rowcount > 0
+
+    def add_session(self, row: SessionRow) -> None:
+        """Store a session or a link; those that expired before it began are let go."""
+        with self._writing() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_at <= row.created_at))
+            connection.execute(insert(SESSIONS).values(row._asdict()))
+
+    def session(self, digest: bytes) -> SessionRow | None:
+        """Return a session or a link by its digest."""
+        with self._reading() as connection:
+            found = connection.execute(select(SESSIONS).where(SESSIONS.c.digest == digest)).first()
+        return None if found is None else SessionRow(*found)
+
+    def touch_session(self, digest: bytes, at: int) -> None:
+        """Note that a session was used at `at`."""
+        with self._writing() as connection:
+            connection.execute(update(SESSIONS).values(seen_at=at).where(SESSIONS.c.digest == digest))
+
+    def end_session(self, digest: bytes) -> bool:
+        """Let a session or a link go; True for the one caller who did."""
+        with self._writing() as connection:
+            return connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == digest)).rowcount > 0
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""

@@ -191,6 +191,19 @@ ACCESS_KEYS = Table(
 )
 
 # The columns stand in the order of the row class.
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    _one_of("kind", ("session", "link")),
+)
+
+# The columns stand in the order of the row class.
 POLICIES = Table(
     "policies",
     METADATA,

@@ -9,7 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.store.contract import Cell, CellKey, DayCell, EventRow, HistoryRow, PolicyRow, ReportRow, Store
+from riskengine.store.contract import (
+    Cell,
+    CellKey,
+    DayCell,
+    EventRow,
+    HistoryRow,
+    PolicyRow,
+    ReportRow,
+    SessionRow,
+    Store,
+)
 from tests.store.rows import ALICE, BOB, access_key, cells_of, event, history, key, report
 
 BIG = 2**64 - 1
@@ -327,6 +337,29 @@ def test_a_revoked_access_key_is_still_found_and_keeps_its_first_date(store: Sto
 
 def test_revoking_an_access_key_that_is_not_there_says_so(store: Store) -> None:
     assert not store.revoke_access_key("none", 150)
+
+
+def test_a_session_is_found_touched_and_ended_once(store: Store) -> None:
+    session, link = SessionRow(b"s", "session", "one", 10, 10, 900), SessionRow(b"l", "link", "one", 20, 20, 800)
+    store.add_session(session)
+    store.add_session(link)
+
+    store.touch_session(b"s", 70)
+    store.touch_session(b"none", 70)
+
+    assert store.session(b"s") == session._replace(seen_at=70)
+    assert store.session(b"none") is None
+    assert [store.end_session(b"l") for _ in range(2)] == [True, False]
+    assert store.session(b"l") is None
+
+
+def test_a_new_session_lets_go_of_those_that_expired(store: Store) -> None:
+    for digest, expires_at in ((b"old", 50), (b"young", 51)):
+        store.add_session(SessionRow(digest, "session", "one", 10, 10, expires_at))
+
+    store.add_session(SessionRow(b"new", "session", "one", 50, 50, 90))
+
+    assert [store.session(digest) is not None for digest in (b"old", b"young", b"new")] == [False, True, True]
 
 
 def test_changes_of_the_policy_are_kept_newest_first(store: Store) -> None:

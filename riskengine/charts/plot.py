@@ -6,12 +6,12 @@ what lies outside an axis stands at its end.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from html import escape
 from typing import TypeGuard
+
+from riskengine.charts.element import element, number
 
 WIDTH = 420.0  # of every picture, in its own units: about as wide as a phone, so that its letters stay readable there
 _LEFT, _RIGHT, _TOP, _BELOW = 48.0, 12.0, 24.0, 36.0
@@ -22,8 +22,6 @@ _LONGEST_NAME = 36
 _COLOURS = 8
 _STEPS = (1, 2, 5, 10)  # what an axis may count in, times a power of ten
 _HIGHEST = 1e300
-# XML 1.0 has no way to write these characters.
-_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 STYLE = """
 .chart { display: block; width: 100%; max-width: 40rem; height: auto; font: 12px system-ui, sans-serif; }
@@ -123,7 +121,7 @@ def line_chart(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
         run: list[str] = []
         for point in [*line.points, (math.nan, math.nan)]:
             if all(map(math.isfinite, point)):
-                run.append(f"{_number(_across(x, point[0]))},{_number(_upward(y, point[1]))}")
+                run.append(f"{number(_across(x, point[0]))},{number(_upward(y, point[1]))}")
             elif run:
                 parts.append(_stroke(run, at))
                 run = []
@@ -141,7 +139,7 @@ def histogram(title: str, names: Sequence[str], bins: Sequence[Bin], x: Axis, y:
             if _known(height):
                 top = _upward(y, height)
                 box = {"x": left + at * width, "y": top, "width": width, "height": _TOP + _PLOT_HEIGHT - top}
-                parts.append(_tag("rect", {"class": f"fill s{at % _COLOURS}", **box}))
+                parts.append(element("rect", {"class": f"fill s{at % _COLOURS}", **box}))
     return _picture(title, [*parts, *_legend(names, _column_sign)], _plot_height(len(names)))
 
 
@@ -162,9 +160,9 @@ def bar_chart(title: str, bars: Sequence[Bar], axis: Axis) -> str:
     parts = []
     for value, text in axis.ticks:
         x = _bar_at(axis, value)
-        parts.append(_tag("line", {"class": "grid", "x1": x, "x2": x, "y1": _BAR_TOP, "y2": bottom}))
-        parts.append(_tag("text", {"class": _anchor(axis.at(value)), "x": x, "y": bottom + 14}, text))
-    parts.append(_tag("text", {"class": "middle", "x": WIDTH / 2, "y": bottom + 30}, axis.label))
+        parts.append(element("line", {"class": "grid", "x1": x, "x2": x, "y1": _BAR_TOP, "y2": bottom}))
+        parts.append(element("text", {"class": _anchor(axis.at(value)), "x": x, "y": bottom + 14}, text))
+    parts.append(element("text", {"class": "middle", "x": WIDTH / 2, "y": bottom + 30}, axis.label))
     for at, bar in enumerate(bars):
         parts += _bar(bar, axis, _BAR_TOP + _BAR_ROW * at)
     return _picture(title, parts if bars else [*parts, _no_data(bottom / 2)], bottom + _BELOW)
@@ -176,18 +174,18 @@ def _bar(bar: Bar, axis: Axis, y: float) -> list[str]:
     top, middle = y + 18, y + 18 + _BAR_HEIGHT / 2
     box: dict[str, str | float] = {"x": start, "y": top, "width": end - start, "height": _BAR_HEIGHT}
     parts = [
-        _tag("text", {"x": start, "y": y + 13}, _short(bar.name)),
-        _tag("text", {"class": "end", "x": end, "y": y + 13}, bar.note),
-        _tag("rect", {"class": "track", **box}),
+        element("text", {"x": start, "y": y + 13}, _short(bar.name)),
+        element("text", {"class": "end", "x": end, "y": y + 13}, bar.note),
+        element("rect", {"class": "track", **box}),
     ]
     if _known(bar.value):
         width = _bar_at(axis, bar.value) - start
-        parts.append(_tag("rect", {"class": "fill s0", **box, "width": width}))
+        parts.append(element("rect", {"class": "fill s0", **box, "width": width}))
     if _known(bar.low) and _known(bar.high):
         ends = {"x1": _bar_at(axis, bar.low), "x2": _bar_at(axis, bar.high)}
-        parts.append(_tag("line", {"class": "interval", **ends, "y1": middle, "y2": middle}))
+        parts.append(element("line", {"class": "interval", **ends, "y1": middle, "y2": middle}))
         for x in ends.values():
-            parts.append(_tag("line", {"class": "interval", "x1": x, "x2": x, "y1": middle - 4, "y2": middle + 4}))
+            parts.append(element("line", {"class": "interval", "x1": x, "x2": x, "y1": middle - 4, "y2": middle + 4}))
     return parts
 
 
@@ -197,22 +195,22 @@ def _axes(x: Axis, y: Axis) -> list[str]:
     parts = []
     for value, text in y.ticks:
         at = _upward(y, value)
-        parts.append(_tag("line", {"class": "grid", "x1": _LEFT, "x2": right, "y1": at, "y2": at}))
-        parts.append(_tag("text", {"class": "end", "x": _LEFT - 5, "y": at + 4}, text))
+        parts.append(element("line", {"class": "grid", "x1": _LEFT, "x2": right, "y1": at, "y2": at}))
+        parts.append(element("text", {"class": "end", "x": _LEFT - 5, "y": at + 4}, text))
     for value, text in x.ticks:
         at = _across(x, value)
-        parts.append(_tag("line", {"class": "grid", "x1": at, "x2": at, "y1": _TOP, "y2": bottom}))
-        parts.append(_tag("text", {"class": _anchor(x.at(value)), "x": at, "y": bottom + 15}, text))
-    parts.append(_tag("text", {"class": "middle", "x": (_LEFT + right) / 2, "y": bottom + 31}, x.label))
-    return [*parts, _tag("text", {"x": 2.0, "y": 12.0}, y.label)]
+        parts.append(element("line", {"class": "grid", "x1": at, "x2": at, "y1": _TOP, "y2": bottom}))
+        parts.append(element("text", {"class": _anchor(x.at(value)), "x": at, "y": bottom + 15}, text))
+    parts.append(element("text", {"class": "middle", "x": (_LEFT + right) / 2, "y": bottom + 31}, x.label))
+    return [*parts, element("text", {"x": 2.0, "y": 12.0}, y.label)]
 
 
 def _stroke(run: Sequence[str], at: int) -> str:
     """Return the stroke through some points, or a dot on a single one."""
     if len(run) > 1:
-        return _tag("polyline", {"class": f"line s{at % _COLOURS}", "points": " ".join(run)})
+        return element("polyline", {"class": f"line s{at % _COLOURS}", "points": " ".join(run)})
     x, y = run[0].split(",")
-    return _tag("circle", {"class": f"fill s{at % _COLOURS}", "cx": x, "cy": y, "r": 3})
+    return element("circle", {"class": f"fill s{at % _COLOURS}", "cx": x, "cy": y, "r": 3})
 
 
 def _legend(names: Sequence[str], sign: Callable[[int, float], str]) -> list[str]:
@@ -222,17 +220,17 @@ def _legend(names: Sequence[str], sign: Callable[[int, float], str]) -> list[str
     parts = []
     for at, name in enumerate(names):
         y = _TOP + _PLOT_HEIGHT + _BELOW + _LEGEND_HEIGHT * (at + 0.5)
-        parts += [sign(at, y), _tag("text", {"x": _LEFT + 28, "y": y + 4}, _short(name))]
+        parts += [sign(at, y), element("text", {"x": _LEFT + 28, "y": y + 4}, _short(name))]
     return parts
 
 
 def _line_sign(at: int, y: float) -> str:
-    return _tag("line", {"class": f"line s{at % _COLOURS}", "x1": _LEFT, "x2": _LEFT + 22, "y1": y, "y2": y})
+    return element("line", {"class": f"line s{at % _COLOURS}", "x1": _LEFT, "x2": _LEFT + 22, "y1": y, "y2": y})
 
 
 def _column_sign(at: int, y: float) -> str:
     box = {"x": _LEFT + 10, "y": y - 6, "width": 12, "height": 12}
-    return _tag("rect", {"class": f"fill s{at % _COLOURS}", **box})
+    return element("rect", {"class": f"fill s{at % _COLOURS}", **box})
 
 
 def _plot_height(series: int) -> float:
@@ -240,29 +238,13 @@ def _plot_height(series: int) -> float:
 
 
 def _picture(title: str, parts: Iterable[str], height: float) -> str:
-    box = f"0 0 {_number(WIDTH)} {_number(height)}"
+    box = f"0 0 {number(WIDTH)} {number(height)}"
     head = f'<svg class="chart" role="img" xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
-    return "\n".join([head, _tag("title", {}, title), *parts, "</svg>"])
-
-
-def _tag(name: str, attributes: Mapping[str, str | float], text: str = "") -> str:
-    """Return one element; text and attributes may hold anything.
-
-    >>> _tag("text", {"x": 1.25}, "a < b")
-    '<text x="1.25">a &lt; b</text>'
-    """
-    spelled = "".join(
-        f' {key}="{_clean(value) if isinstance(value, str) else _number(value)}"' for key, value in attributes.items()
-    )
-    return f"<{name}{spelled}>{_clean(text)}</{name}>" if text else f"<{name}{spelled}/>"
+    return "\n".join([head, element("title", {}, title), *parts, "</svg>"])
 
 
 def _known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
-
-
-def _clean(text: str) -> str:
-    return escape(_UNSPEAKABLE.sub("\ufffd", text))
 
 
 def _short(name: str) -> str:
@@ -270,11 +252,7 @@ def _short(name: str) -> str:
 
 
 def _no_data(y: float) -> str:
-    return _tag("text", {"class": "middle", "x": WIDTH / 2, "y": y}, "no data")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    return element("text", {"class": "middle", "x": WIDTH / 2, "y": y}, "no data")
 
 
 def _spell(value: float) -> str:

@@ -1,0 +1,159 @@
+"""Who may open a page, and what a form must carry: everything a handler need not think of itself."""
+
+import asyncio
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from riskengine.access import require
+from riskengine.console.office import office_of
+from riskengine.console.render import HEADERS, rendered
+from riskengine.console.sessions import Visitor
+from riskengine.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RiskEngineError,
+    StoreUnavailable,
+)
+
+COOKIE = "__Host-riskengine"
+FORM_BYTES = 16 * 1024
+SIGN_IN = "/console/sign-in"
+# Where a sign-in may lead: a page of ours, nothing that a browser could take for another host.
+_OURS = re.compile(r"/console(/[A-Za-z0-9._:~-]+)*")
+_STATUS: dict[type[RiskEngineError], int] = {
+    InvalidInput: 422, NotFound: 404, AccessDenied: 403, Conflict: 409, Overloaded: 503, StoreUnavailable: 503,
+}  # fmt: skip
+_SENTENCES = {
+    503: "The store does not answer just now, or too many requests wait; try again in a moment.",
+    404: "There is nothing here: it was never stored, or its time is over.",
+}
+_log = structlog.get_logger("riskengine.console")
+
+Handler = Callable[[Request, Visitor], Awaitable[Response]]
+Form = dict[str, str]
+Action = Callable[[Request, Visitor, Form], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def page(handler: Handler) -> Endpoint:
+    """Return an endpoint that shows a page to who is signed in, and sends others to sign in."""
+
+    async def endpoint(request: Request) -> Response:
+        return await _told(request, lambda: _opened(request, handler))
+
+    return endpoint
+
+
+def action(handler: Action, *scopes: str) -> Endpoint:
+    """Return an endpoint for a form of ours, sent by who is signed in and has one of `scopes`."""
+
+    async def endpoint(request: Request) -> Response:
+        return await _told(request, lambda: _acted(request, handler, scopes))
+
+    return endpoint
+
+
+def open_action(handler: Callable[[Request, Form], Awaitable[Response]]) -> Endpoint:
+    """Return an endpoint for a form of ours that needs nobody to be signed in."""
+
+    async def endpoint(request: Request) -> Response:
+        async def work() -> Response:
+            _from_here(request)
+            return await handler(request, await form_of(request))
+
+        return await _told(request, work)
+
+    return endpoint
+
+
+async def _opened(request: Request, handler: Handler) -> Response:
+    visitor = await admitted(request)
+    if visitor is None:
+        return to_sign_in(request)
+    return await handler(request, visitor)
+
+
+async def _acted(request: Request, handler: Action, scopes: tuple[str, ...]) -> Response:
+    _from_here(request)
+    form = await form_of(request)
+    visitor = await admitted(request)
+    if visitor is None:
+        return to_sign_in(request)
+    if not hmac.compare_digest(form.pop("csrf", "").encode(), visitor.csrf.encode()):
+        raise AccessDenied("This form was not made for this session: go back, load the page again and repeat it.")
+    if scopes:
+        require(visitor.caller, *scopes)
+    return await handler(request, visitor, form)
+
+
+async def _told(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+    """Return what `work` returns, or a page that tells why not."""
+    try:
+        return await work()
+    except RiskEngineError as error:
+        status = next((number for kind, number in _STATUS.items() if isinstance(error, kind)), None)
+        if status is None:
+            raise
+        if status == 503:
+            _log.warning("page not answered", request_id=request.state.request_id, cause=type(error).__name__)
+        return rendered(request, "refused.html", status, sentence=_SENTENCES.get(status, str(error)))
+
+
+async def admitted(request: Request) -> Visitor | None:
+    """Return who is signed in, and remember it for the page."""
+    office, cookie = office_of(request), request.cookies.get(COOKIE)
+    if cookie is None:
+        return None
+    visitor = await asyncio.to_thread(office.sessions.admit, cookie, office.clock())
+    request.state.visitor = visitor
+    return visitor
+
+
+def to_sign_in(request: Request) -> Response:
+    """Return where to sign in; from there the way leads back."""
+    back = f"?next={quote(request.url.path)}" if request.method == "GET" and is_ours(request.url.path) else ""
+    return see(SIGN_IN + back)
+
+
+def is_ours(path: str) -> bool:
+    """Return whether a path is one of the console's pages.
+
+    >>> [is_ours(path) for path in ("/console/events/a:1", "//evil.example", "/console//evil", "https://evil")]
+    [True, False, False, False]
+    """
+    return _OURS.fullmatch(path) is not None
+
+
+def see(path: str) -> Response:
+    """Send the browser to another page, with GET."""
+    return RedirectResponse(path, 303, HEADERS)
+
+
+async def form_of(request: Request) -> Form:
+    """Return the fields of a form; of one given twice the last."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES:
+            raise AccessDenied("This form is too large.")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _from_here(request: Request) -> None:
+    """Refuse what another site made the browser send: Sec-Fetch-Site says it, else Origin, else nothing is believed."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        same = site == "same-origin"
+    else:
+        same = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    if not same:
+        raise AccessDenied("This form was not sent from this site.")

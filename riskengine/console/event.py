@@ -1,0 +1,102 @@
+"""The page of one event, its verdict buttons, and the click that shows whom it is about."""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from riskengine.console import story
+from riskengine.console.credits import credits
+from riskengine.console.door import Form, see
+from riskengine.console.mask import masked_event
+from riskengine.console.office import office_of
+from riskengine.console.render import rendered
+from riskengine.console.sessions import Visitor
+from riskengine.errors import Fault, InvalidInput, NotFound
+from riskengine.event import EVENT_FIELDS, REPORT_RESULTS, STEP_UP_RESULTS, parse_report
+from riskengine.explain import decided
+
+VERDICTS = tuple(result for result in REPORT_RESULTS if result not in (*STEP_UP_RESULTS, "remediated"))
+
+
+async def open_event(request: Request, visitor: Visitor, form: Form) -> Response:
+    """Send the browser to the page of the event that was asked for."""
+    return see(page_of(_event_id(form.get("event_id", ""))))
+
+
+async def read(request: Request, visitor: Visitor) -> Response:
+    """Show one event; whose it is, to a viewer, masked. Opening it is audited first."""
+    return await _show(request, visitor, "event.read", is_masked=not visitor.is_analyst)
+
+
+async def reveal(request: Request, visitor: Visitor, form: Form) -> Response:
+    """Show one event with whom it is about; that is audited by its own name."""
+    return await _show(request, visitor, "event.reveal", is_masked=False)
+
+
+async def report(request: Request, visitor: Visitor, form: Form) -> Response:
+    """Take in a verdict; the engine learns from it as from POST /events/{id}/report."""
+    event_id = _event_id(request.path_params["event_id"])
+    result = form.get("result", "")
+    if result not in VERDICTS:
+        raise InvalidInput([Fault("/result", f"must be one of {', '.join(VERDICTS)}")])
+    office, caller = office_of(request), visitor.caller
+    parsed = parse_report({"event_id": event_id, "result": result})
+    await _audit(request, visitor, "event.verdict", event_id, result=result)
+    await office.live.report(parsed, caller.realm, caller.name)
+    return see(page_of(event_id))
+
+
+def page_of(event_id: str) -> str:
+    """Return the address of an event's page."""
+    return f"/console/events/{quote(event_id, safe=':~')}"
+
+
+async def _show(request: Request, visitor: Visitor, what: str, *, is_masked: bool) -> Response:
+    event_id = _event_id(request.path_params["event_id"])
+    await _audit(request, visitor, what, event_id)
+    found = await office_of(request).live.event(event_id, visitor.caller.realm)
+    return rendered(request, "event.html", **_told(found, is_masked), credits=credits(request))
+
+
+def _told(found: dict[str, Any], is_masked: bool) -> dict[str, Any]:
+    """Return what the page says of an event."""
+    answer, event = found["answer"], found["event"]
+    return {
+        "answer": answer,
+        "decided": decided(answer),
+        "state": found["state"],
+        "headline": story.headline(answer),
+        "sentences": story.sentences(answer),
+        "explanation": found["explanation"],
+        "weighed": story.weighed(answer),
+        "bars": story.bars(answer),
+        "signals": story.signals(answer),
+        "map": story.map_of(answer),
+        "place": story.place_rows(answer),
+        "travel": story.travel_rows(answer["travel"]),
+        "who": story.who_rows(masked_event(event) if is_masked else event, answer),
+        "how": story.how_rows(event, answer),
+        "policy": story.policy_rows(answer),
+        "reports": found["reports"],
+        "neighbours": [],
+        "masked": is_masked,
+    }
+
+
+async def _audit(request: Request, visitor: Visitor, what: str, event_id: str, **more: str) -> None:
+    office, caller = office_of(request), visitor.caller
+    await asyncio.to_thread(
+        office.audit.record, office.clock(), caller.realm, caller.name, what, "event", event_id=event_id, **more
+    )
+
+
+def _event_id(given: str) -> str:
+    """Return an event id; one that no event can have is one that does not exist."""
+    try:
+        found: str = EVENT_FIELDS["event_id"](given.strip())
+    except ValueError as error:
+        raise NotFound("there is no such event") from error
+    return found

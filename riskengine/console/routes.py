@@ -1,0 +1,21 @@
+"""The addresses of the pages. None holds a name or an address of anybody: events by id, users by reference."""
+
+from starlette.routing import Route
+
+from riskengine.console import event, home, policy, sign_in, status
+from riskengine.console.door import action, open_action, page
+from riskengine.console.render import EDITION, STATIC, static
+
+ROUTES = (
+    Route("/console", page(home.overview), methods=["GET"]),
+    Route("/console/sign-in", sign_in.ask, methods=["GET"]),
+    Route("/console/sign-in", open_action(sign_in.sign_in), methods=["POST"]),
+    Route("/console/sign-out", action(sign_in.sign_out), methods=["POST"]),
+    Route("/console/events", action(event.open_event), methods=["POST"]),
+    Route("/console/events/{event_id}", page(event.read), methods=["GET"]),
+    Route("/console/events/{event_id}/reveal", action(event.reveal), methods=["POST"]),
+    Route("/console/events/{event_id}/report", action(event.report, "verdict"), methods=["POST"]),
+    Route("/console/policy", page(policy.policy), methods=["GET"]),
+    Route("/console/status", page(status.status), methods=["GET"]),
+    *(Route(f"/console/static/{EDITION}/{name}", static(name), methods=["GET"]) for name in STATIC),
+)

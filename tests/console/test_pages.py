@@ -1,0 +1,46 @@
+"""The pages that speak of the service itself."""
+
+from collections.abc import Callable
+
+from tests.api.conftest import NEW_YORK
+from tests.console.conftest import Browser
+
+
+def test_an_empty_console_says_how_events_come(browser: Browser) -> None:
+    browser.sign_in("events:read")
+
+    assert "Nothing has been decided yet: send a login with" in browser.get("/console").text
+
+
+def test_the_policy_page_tells_what_decides(browser: Browser) -> None:
+    browser.sign_in("events:read")
+
+    page = browser.get("/console/policy").text
+
+    policy = browser.service.parts.rulebook.policy
+    assert policy.version in page
+    assert "impossible travel" in page
+    assert "[thresholds]" in page
+
+
+def test_the_status_page_tells_age_licence_and_keys(browser: Browser, user: str, ago: Callable[[float], str]) -> None:
+    key_id = browser.sign_in("events:read")
+    browser.service.post("/score", {"user_id": user, "ip": NEW_YORK, "occurred_at": ago(1)})
+
+    page = browser.get("/console/status").text
+
+    assert "GeoLite2 EULA" in page
+    assert "0 days" in page
+    assert "All is well." in page
+    assert key_id in page
+
+
+def test_a_file_of_the_page_is_kept_by_the_browser(browser: Browser) -> None:
+    page = browser.get("/console/sign-in").text
+    path = page.split('rel="stylesheet" href="')[1].split('"')[0]
+
+    answer = browser.get(path)
+
+    assert answer.status_code == 200
+    assert "immutable" in answer.headers["cache-control"]
+    assert "url(" not in answer.text
