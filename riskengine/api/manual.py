@@ -75,6 +75,14 @@ _CALLS = (
         schema.SearchBody, schema.EventPage, _POSTED,
     ),
     _Call(
+        "get", "/events/export", "Every event that matches, newest first, as a stream", ("events:export",),
+        None, None, _ASKED, schema.ExportQuery,
+    ),
+    _Call(
+        "get", "/users/{user_ref}", "What the engine knows of a user, and their last events", ("events:read",),
+        None, schema.Person, (*_KEYED, problems.UNKNOWN_PARAMETER, problems.NOT_FOUND),
+    ),
+    _Call(
         "get", "/events/{event_id}", "One event as stored, its answer, the reports on it", ("events:read",),
         None, schema.StoredEvent, (*_KEYED, problems.NOT_FOUND),
     ),
@@ -117,7 +125,9 @@ def _operation(call: _Call) -> dict[str, Any]:
         operation["description"] = f"Needs an access key with the scope {' or '.join(call.scopes)}."
         operation["security"] = [{"access_key": []}]
     if "{event_id}" in call.path:
-        operation["parameters"] = [_event_id()]
+        operation["parameters"] = [_in_path("event_id", "^[A-Za-z0-9._:~-]{1,128}$")]
+    if "{user_ref}" in call.path:
+        operation["parameters"] = [_in_path("user_ref", "^[0-9a-f]{32}$")]
     if call.query:
         operation["parameters"] = _parameters(call.query)
     if call.body:
@@ -128,7 +138,7 @@ def _operation(call: _Call) -> dict[str, Any]:
 
 
 def _operation_id(call: _Call) -> str:
-    words = re.findall(r"[a-z]+", call.path.replace("{event_id}", ""))
+    words = re.findall(r"[a-z]+", re.sub("{.*}", "", call.path))
     return "_".join([call.method, *words])
 
 
@@ -142,9 +152,8 @@ def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     return found
 
 
-def _event_id() -> dict[str, Any]:
-    rule = {"type": "string", "pattern": "^[A-Za-z0-9._:~-]{1,128}$"}
-    return {"name": "event_id", "in": "path", "required": True, "schema": rule}
+def _in_path(name: str, pattern: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:

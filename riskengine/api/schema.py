@@ -249,7 +249,7 @@ class Answer(Shape):
     data: Data | None = None
 
 
-class SearchBody(Shape):
+class Filters(Shape):
     """What is wanted; filters that are given all hold. One value may stand for a list of one."""
 
     user_id: str | None = Field(None, max_length=256)
@@ -275,10 +275,20 @@ class SearchBody(Shape):
     since: str | None = Field(None, description="RFC 3339, inclusive")
     until: str | None = Field(None, description="RFC 3339, exclusive")
     min_speed_kmh: float | None = Field(None, ge=0, le=1e9, description="What the journey would at least have taken")
+
+class SearchBody(Filters):
+    """What is wanted, and how its pages are. Filters that are given all hold; one value may stand for a list of one."""
+
     order: Literal["time", "score"] | None = Field(None, description="time: newest first, the default")
     limit: int | None = Field(None, ge=1, le=1000, description="Events a page; 100 unless given")
     after: str | None = Field(None, description="`next` of the page before, with the same filters and order")
     total: bool | None = Field(None, description="Count what matches: exact up to 10,000, then 10,000+")
+
+
+class ExportQuery(Filters):
+    """What is wanted, in which format."""
+
+    format: Literal["ndjson", "csv", "ocsf", "ecs"] | None = Field(None, description="ndjson unless given")
 
 
 class Fault(Shape):
@@ -338,6 +348,72 @@ class EventPage(Shape):
     total: Total | None = Field(None, description="Where it was asked for")
 
 
+class Familiar(Shape):
+    """How well something is known of a user."""
+
+    trust: Literal["provisional", "trusted"] | None
+    logins: int
+    days: int
+    last_day: str | None
+
+
+class KnownPlace(Familiar):
+    """A place that a user logged in from."""
+
+    place: str | None
+    latitude: float
+    longitude: float
+
+
+class KnownCountry(Familiar):
+    """A country that a user logged in from."""
+
+    country: str | None
+
+
+class KnownNetwork(Familiar):
+    """A network that a user logged in through."""
+
+    asn: int
+    name: str | None
+
+
+class KnownDevice(Familiar):
+    """A device of a user; its id is stored keyed, and is null where none of the last events shows it."""
+
+    device_id: str | None
+    sent: bool = Field(description="false: how often no device id was sent")
+    user_agent: str | None
+
+
+class KnownHour(Shape):
+    """Logins within three hours of the user's own week; weekday 0 is Monday."""
+
+    weekday: int
+    hour: int
+    logins: int
+
+
+class Person(Shape):
+    """What the engine knows of a user."""
+
+    user_ref: str
+    at_risk: bool
+    maturity: str | None = Field(description="At the last event")
+    logins_learned: int
+    days: int
+    first_day: str | None
+    last_day: str | None
+    utc_offset_minutes: int | None
+    hours: list[KnownHour]
+    places: list[KnownPlace]
+    countries: list[KnownCountry]
+    networks: list[KnownNetwork]
+    prefixes: int
+    devices: list[KnownDevice]
+    last_events: list[FoundEvent] = Field(description="Newest first, 50 at most")
+
+
 class StoredEvent(Shape):
     """One event as stored, its answer, and the reports on it."""
 
@@ -359,4 +435,4 @@ class Status(Shape):
 
 
 BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody)
-ANSWERS = (Answer, BatchAnswer, StoredEvent, EventPage, Accepted, Status, Problem)
+ANSWERS = (Answer, BatchAnswer, StoredEvent, EventPage, Person, Accepted, Status, Problem)

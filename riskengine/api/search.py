@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from riskengine.access import Caller
-from riskengine.api.calls import admit, desk_of, document, reply
+from riskengine.api.calls import admit, desk_of, document, no_parameters, reply
 from riskengine.api.problems import INVALID_PARAMETER, UNKNOWN_PARAMETER, Refused
 from riskengine.check import Check, Wrong, boolean, checked, number, one_of
-from riskengine.errors import Fault, InvalidInput
-from riskengine.inquiry.filters import FILTERS, SEVERAL
+from riskengine.errors import Fault, InvalidInput, NotFound
+from riskengine.inquiry import export
+from riskengine.inquiry.export import FORMATS, MEDIA_TYPES
+from riskengine.inquiry.filters import FILTERS, SEVERAL, USER_REF
 from riskengine.inquiry.inquiry import LIMIT, MOST_LIMIT, ORDERS, Asker
 
 SEARCH_BYTES = 64 * 1024
@@ -46,6 +48,38 @@ async def found(request: Request) -> Response:
     if not isinstance(body, dict):
         raise InvalidInput([Fault("", "must be a JSON object")])
     return reply(await _page(request, caller, {name: value for name, value in body.items() if value is not None}))
+
+
+async def exported(request: Request) -> Response:
+    """Stream every event that matches the query parameters, newest first, in the format asked for."""
+    caller = await admit(request, "events:export")
+    inquiry, asker = desk_of(request).inquiry, Asker(caller.name, caller.realm)
+    try:
+        given = asked(request.query_params, (*FILTERS, "format"))
+        format_ = _format(given.pop("format", FORMATS[0]))
+        filters = inquiry.filters(given, caller.realm)
+    except InvalidInput as error:
+        raise refused(error) from error
+    parts = export.exported(await asyncio.to_thread(inquiry.all, asker, filters), format_)
+    name = f'attachment; filename="events.{"csv" if format_ == "csv" else "ndjson"}"'
+    return StreamingResponse(parts, media_type=MEDIA_TYPES[format_], headers={"Content-Disposition": name})
+
+
+async def person(request: Request) -> Response:
+    """Return what the engine knows of a user."""
+    caller = await admit(request, "events:read")
+    no_parameters(request)
+    user_ref = request.path_params["user_ref"]
+    if not USER_REF.fullmatch(user_ref):
+        raise NotFound("there is no such user")
+    asker = Asker(caller.name, caller.realm)
+    return reply(await asyncio.to_thread(desk_of(request).inquiry.user, asker, user_ref))
+
+
+def _format(given: str) -> str:
+    if given not in FORMATS:
+        raise InvalidInput([Fault("/format", f"must be one of {', '.join(FORMATS)}")])
+    return given
 
 
 async def _page(request: Request, caller: Caller, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,4 +151,6 @@ _OPTIONS: dict[str, Check] = {"order": one_of(*ORDERS), "limit": _limit, "after"
 ROUTES = (
     Route("/events", listed, methods=["GET"]),
     Route("/events/search", found, methods=["POST"]),
+    Route("/events/export", exported, methods=["GET"]),
+    Route("/users/{user_ref}", person, methods=["GET"]),
 )

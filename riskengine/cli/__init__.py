@@ -13,6 +13,7 @@ import click
 from riskengine.cli.database import db
 from riskengine.cli.doctor import doctor
 from riskengine.cli.evaluate import evaluate
+from riskengine.cli.events import events
 from riskengine.cli.explain import explain
 from riskengine.cli.geo import geo
 from riskengine.cli.keys import keys
@@ -49,7 +50,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
     context.obj = Shell(config)
 
 
-for _command in (serve, up, replay, evaluate, explain, keys, policy, geo, db, doctor):
+for _command in (serve, up, replay, evaluate, events, explain, keys, policy, geo, db, doctor):
     riskengine.add_command(_command)
 
 

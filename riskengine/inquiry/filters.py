@@ -25,7 +25,7 @@ _TOKENS = {4: IPV4_LENGTHS, 6: IPV6_LENGTHS}
 WIDEST = {version: lengths[0] for version, lengths in _TOKENS.items()}
 MOST_VALUES = 32
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_REF = re.compile(r"[0-9a-f]{32}")
+USER_REF = re.compile(r"[0-9a-f]{32}")
 Network = IPv4Network | IPv6Network
 
 
@@ -129,7 +129,7 @@ def _cidr(value: Any) -> str:
 _name = text(256)
 FILTERS: dict[str, Check] = {
     "user_id": _name,
-    "user_ref": _pattern(_REF, "must be a user_ref: 32 hexadecimal digits"),
+    "user_ref": _pattern(USER_REF, "must be a user_ref: 32 hexadecimal digits"),
     "login": _name,
     "ip": check.ip,
     "cidr": _cidr,

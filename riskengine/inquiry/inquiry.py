@@ -11,13 +11,17 @@ from sqlalchemy import Connection
 
 from riskengine.audit import Audit
 from riskengine.check import format_time
-from riskengine.engine.saved import opened, raw_of
-from riskengine.errors import Fault, InvalidInput
+from riskengine.engine.saved import report_detail
+from riskengine.engine.tokens import Tokeniser
+from riskengine.errors import Fault, InvalidInput, NotFound
+from riskengine.explain import explain
+from riskengine.history.record import unpack
 from riskengine.inquiry import cursor
 from riskengine.inquiry.filters import Filters, parse_filters
+from riskengine.inquiry.found import Found, found_in
+from riskengine.inquiry.person import person
 from riskengine.seal import Seal
 from riskengine.store import search
-from riskengine.store.contract import EventRow
 from riskengine.store.search import Place
 from riskengine.store.sql import SqlStore
 
@@ -27,6 +31,7 @@ LOOKED_AT = 5_000  # rows that a page looks at, whatever is asked for …
 OPENED = 1_000  # … and how many it opens where only that tells
 BY_SCORE = 20_000  # events that a time range may hold to be ordered by score
 COUNTED, COUNT_LOOKED_AT = 10_000, 20_000
+LAST_EVENTS = 50  # of a user, shown with what is known of them
 
 
 class Asker(NamedTuple):
@@ -34,19 +39,6 @@ class Asker(NamedTuple):
 
     name: str
     realm: str
-
-
-class Found(NamedTuple):
-    """One stored event: `event` as it was sent with `received_at`, `answer` as it was given, `state` open or the last
-    report that counts."""
-
-    event: dict[str, Any]
-    answer: dict[str, Any]
-    state: str
-
-    def told(self) -> dict[str, Any]:
-        """Return it as the API says it."""
-        return {"event": self.event, "answer": self.answer, "state": self.state}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +110,53 @@ class Inquiry:
         return Total(0, False) if filters.sealed and not (exact and count == 0) else Total(count, exact)
 
     def all(self, asker: Asker, filters: Filters) -> Iterator[Found]:
-        """Yield every event that matches, newest first, a page at a time; no transaction stays open meanwhile."""
+        """Return every event that matches, newest first; that it was asked for is written down before this returns.
+
+        They are read a page at a time: no transaction stays open meanwhile, and no more than a page is held.
+        """
         self._note(asker, "events.export", filters, always=True)
-        place: Place | None = None
-        while True:
+        return self._each(filters)
+
+    def event(self, asker: Asker, event_id: str) -> dict[str, Any]:
+        """Return one event as it was sent, its answer, what would have changed that, and the reports on it; NotFound if
+        there is none in the realm."""
+        self._audit.record(self._clock(), asker.realm, asker.name, "event.read", "event", event_id=event_id)
+        stored = self._store.read_event(Tokeniser(self._seal).event_key(asker.realm, event_id))
+        if stored is None:
+            raise NotFound("there is no such event")
+        row, reports = stored
+        found = found_in(row, self._seal)
+        return {
+            **found.told(),
+            "explanation": explain(found.answer),
+            "reports": [
+                {"result": report.result, "at": format_time(report.at), **report_detail(report, self._seal)}
+                for report in reports
+            ],
+        }
+
+    def user(self, asker: Asker, user_ref: str) -> dict[str, Any]:
+        """Return what the engine knows of a user, and their last events; NotFound if it knows nobody by this name.
+
+        The members stand in riskengine/inquiry/person.py.
+        """
+        filters = self.filters({"user_ref": user_ref}, asker.realm)
+        self._note(asker, "user.read", filters)
+        user = bytes.fromhex(user_ref)
+        with self._store.reading() as connection:
+            history = search.history_of(connection, user)
+            if history is None or history.realm != asker.realm:
+                raise NotFound("there is no such user")
+            found, _, _ = self._walk(connection, filters, None, LAST_EVENTS)
+        [record] = unpack([self._seal.open(history.record, history.realm, "history", user)])
+        return {"user_ref": user_ref, **person(record, [one for _, one in found], asker.realm, self._seal)}
+
+    def _each(self, filters: Filters) -> Iterator[Found]:
+        place, done = None, False
+        while not done:
             with self._store.reading() as connection:
                 found, place, done = self._walk(connection, filters, place, MOST_LIMIT)
             yield from (one for _, one in found)
-            if done:
-                return
 
     def _newest(self, connection: Connection, realm: str, filters: Filters, place: Place | None, limit: int) -> Page:
         found, last, done = self._walk(connection, filters, place, limit)
@@ -189,9 +219,3 @@ class Inquiry:
         """Write down who asks for whom, before anything is shown."""
         if filters.named or always:
             self._audit.record(self._clock(), asker.realm, asker.name, action, "events", **filters.named)
-
-
-def found_in(row: EventRow, seal: Seal) -> Found:
-    """Return a stored event opened."""
-    event = {**raw_of(row, seal), "received_at": format_time(row.received_at)}
-    return Found(event, opened(row, seal)["answer"], row.state)

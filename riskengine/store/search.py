@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select, true
 
-from riskengine.store.contract import EventRow, ReportRow
-from riskengine.store.tables import EVENTS, REPORTS
+from riskengine.store.contract import EventRow, HistoryRow
+from riskengine.store.tables import EVENTS, HISTORIES
 
 FEW = 5_000  # events of a network that are sorted by time rather than sought along it
 _BY_TIME, _BY_USER, _BY_ADDRESS, _NOT_ALLOWED = (
@@ -114,10 +114,10 @@ def rows_of(connection: Connection, ids: Sequence[int]) -> list[EventRow]:
     return [found[row] for row in ids if row in found]
 
 
-def reports_of(connection: Connection, user: bytes) -> list[ReportRow]:
-    """Return the last reports on a user's events, newest first: a hundred at most."""
-    wanted = select(REPORTS).where(REPORTS.c.user_ref == user).order_by(REPORTS.c.user_seq.desc()).limit(100)
-    return [ReportRow(*row) for row in connection.execute(wanted)]
+def history_of(connection: Connection, user: bytes) -> HistoryRow | None:
+    """Return what is stored of a user."""
+    row = connection.execute(select(HISTORIES).where(HISTORIES.c.user_ref == user)).one_or_none()
+    return None if row is None else HistoryRow(*row)
 
 
 def _served(connection: Connection, wanted: Wanted) -> str:
