@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from riskengine.access import DEFAULT_REALM
+from riskengine.access.caller import DEFAULT_REALM
 from riskengine.audit import Audit
 from riskengine.errors import NotFound, PolicyError, StoreUnavailable
 from riskengine.metrics import POLICY_PROBLEMS

@@ -16,9 +16,13 @@ import structlog
 from fastapi import FastAPI
 
 from riskengine import metrics
-from riskengine.access import Access
+from riskengine.access.access import Access
+from riskengine.access.clients import Clients
+from riskengine.access.keyring import Keyring
+from riskengine.access.mint import Mint
+from riskengine.access.tokens import Tokens, new_signing_key
 from riskengine.activation import Rulebook, read_file
-from riskengine.api import events, health, manual, score, search
+from riskengine.api import events, health, manual, oauth, score, search
 from riskengine.api.calls import Desk, Door
 from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
@@ -43,7 +47,7 @@ from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 from riskengine.upkeep import Upkeep
 
-ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES)
+ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES)
 SEAL_CHECK = "seal_check"
 # How often a changed policy is: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
@@ -67,6 +71,7 @@ class Parts:
     rulebook: Rulebook
     live: Live
     access: Access
+    mint: Mint
     sessions: Sessions
     audit: Audit
     tracing: Tracing | None
@@ -182,10 +187,11 @@ def assemble(settings: Settings) -> Parts:
         engine.rehearse()
         live = Live(engine, Journal(settings.home / "journal", seal), tracing=tracing)
         undo.pop_all()
-    access = Access(store)
-    return Parts(
-        store, seal, locator, rulebook, live, access, Sessions(store, access), audit, tracing, Upkeep(settings)
-    )
+    clients = Clients(store)
+    tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)
+    access, mint = Access(store, tokens, settings.access_minimum), Mint(clients, tokens)
+    sessions = Sessions(store, access)
+    return Parts(store, seal, locator, rulebook, live, access, mint, sessions, audit, tracing, Upkeep(settings))
 
 
 def build(settings: Settings) -> FastAPI:
@@ -201,7 +207,7 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
-    app.state.desk = Desk(parts.live, Door(parts.access, clock), parts.audit, clock, inquiry)
+    app.state.desk = Desk(parts.live, Door(parts.access, clock, parts.mint), parts.audit, clock, inquiry)
     app.state.office = Office(
         parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, Patience(), clock
     )

@@ -32,11 +32,22 @@ class Conflict(RiskEngineError):
 
 
 class AccessDenied(RiskEngineError):
-    """The caller did not prove who it is (401) or lacks a scope (403); `scope` names the missing one."""
+    """The caller did not prove who it is (401) or lacks a scope (403); `scope` names the missing one.
 
-    def __init__(self, message: str, scope: str | None = None) -> None:
+    `error` is what RFC 6750 calls it where a token was shown: then the answer says where to get another one.
+    """
+
+    def __init__(self, message: str, scope: str | None = None, error: str | None = None) -> None:
         super().__init__(message)
-        self.scope = scope
+        self.scope, self.error = scope, error
+
+
+class TokenRefused(RiskEngineError):
+    """A client gets no token; `error` is what RFC 6749, 5.2 calls it."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class StoreUnavailable(RiskEngineError):

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     tls_crl: Path | None = None
     # How many processes share the address.
     workers: int = Field(default=1, ge=1, le=64)
+    # The least that a caller must show.
+    access_minimum: Literal["key", "token", "bound", "one_time"] = "key"
+    # In whose name tokens are given, and where their endpoint is found; by default the address that is bound.
+    issuer: str = ""
     log_format: Literal["json", "text"] = "json"
     # For how many days after their arrival decisions are kept at least; None is for ever.
     retention_days: int | None = 400
@@ -148,6 +152,14 @@ class Settings(BaseSettings):
             raise ValueError("it must be the name of a header, such as Client-Cert")
         return value.lower()
 
+    @field_validator("issuer")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        found = urlsplit(value)
+        if value and (found.scheme not in ("https", "http") or not found.hostname or found.query or found.fragment):
+            raise ValueError("it must be a URL such as https://risk.example.org")
+        return value.rstrip("/")
+
     @field_validator("host")
     @classmethod
     def _bindable(cls, host: str) -> str:
@@ -192,6 +204,11 @@ class Settings(BaseSettings):
                 "RISKENGINE_TLS_KEY, or RISKENGINE_TRUSTED_PROXIES, must be set too."
             )
         return self
+
+    @property
+    def token_issuer(self) -> str:
+        """In whose name tokens are given: the issuer that is set, else the address to call this process at."""
+        return self.issuer or self.base_url
 
     @property
     def is_loopback(self) -> bool:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskengine.access import DAY_MS, DENIED, FRESH_MS, MOST_REMEMBERED, SCOPES, STALE_MS, Access, require
+from riskengine.access.access import FRESH_MS, MOST_REMEMBERED, STALE_MS, Access
+from riskengine.access.caller import DAY_MS, DENIED, SCOPES, require
 from riskengine.errors import AccessDenied, InvalidInput
 from riskengine.store.memory import MemoryStore
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.app import SEAL_CHECK, compile_core, make_home, open_seal, read_policy
 from riskengine.errors import PolicyError, SealKeyError, SettingsError
 from riskengine.seal import Keys

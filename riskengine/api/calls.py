@@ -1,7 +1,7 @@
 """What every handler needs: the parts it works with, who calls, and the body as decoded JSON."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from riskengine.access import Access, Caller, require
+from riskengine.access.access import Access
+from riskengine.access.caller import Caller, require
+from riskengine.access.mint import Mint
 from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UNKNOWN_PARAMETER, Refused
+from riskengine.api.proxies import certificate_of
 from riskengine.audit import Audit
 from riskengine.check import decode
-from riskengine.errors import InvalidInput, StoreUnavailable
+from riskengine.errors import InvalidInput, StoreUnavailable, TokenRefused
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
 
@@ -33,44 +36,66 @@ JSON = (b"content-type", b"application/json")
 class Door:
     """Admits callers by their access key, without letting a slow or absent store hold up those it knows."""
 
-    def __init__(self, access: Access, clock: Callable[[], int]) -> None:
-        self._access, self._clock = access, clock
+    def __init__(self, access: Access, clock: Callable[[], int], mint: Mint | None = None) -> None:
+        self._access, self._clock, self._mint = access, clock, mint
         # Threads of its own: the store's other users must not be able to take them all.
         self._threads = ThreadPoolExecutor(2, "door")
-        self._asked: dict[str | None, asyncio.Future[Caller]] = {}
+        self._asked: dict[tuple[str | None, str | None], asyncio.Future[Caller]] = {}
         self._silent_until = 0
 
-    async def admit(self, header: str | None) -> Caller:
-        """Return who sends this Authorization header; raise AccessDenied, or StoreUnavailable if none can tell."""
-        return self.recall(header) or await self._ask(header, self._clock())
+    async def admit(self, header: str | None, scope: Scope | None = None) -> Caller:
+        """Return who sends this Authorization header in this scope; raise AccessDenied, or StoreUnavailable if none can
+        tell."""
+        return self.recall(header, scope) or await self._ask(header, certificate_of(scope or {}), self._clock())
 
-    def recall(self, header: str | None) -> Caller | None:
+    def recall(self, header: str | None, scope: Scope | None = None) -> Caller | None:
         """Return who sends this Authorization header if that need not be asked of the store, else None."""
         now = self._clock()
         kept = self._access.recall(header, now)
         if kept is None and now < self._silent_until:
             kept = self._access.recall_stale(header, now)
-        return kept
+        if kept is None or kept.certificate is None or kept.certificate == certificate_of(scope or {}):
+            return kept
+        return None
 
-    async def _ask(self, header: str | None, now: int) -> Caller:
-        """Ask the store, once for all requests that wait for the same key."""
-        asked = self._asked.get(header)
+    async def grant(self, form: Mapping[str, str], header: str | None, scope: Scope) -> dict[str, Any]:
+        """Return a client's new token; raise TokenRefused, or StoreUnavailable if none can tell."""
+        if self._mint is None:
+            raise TokenRefused("invalid_client", "This server gives no tokens.")
+        loop = asyncio.get_running_loop()
+        certificate = certificate_of(scope)
+        return await loop.run_in_executor(self._threads, self._mint.grant, form, header, certificate, self._clock())
+
+    async def jwks(self) -> dict[str, Any]:
+        """Return the public keys that access tokens are checked with."""
+        if self._mint is None:
+            return {"keys": []}
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._mint.jwks, self._clock())
+
+    @property
+    def issuer(self) -> str:
+        """In whose name tokens are given; "" where none are."""
+        return "" if self._mint is None else self._mint.issuer
+
+    async def _ask(self, header: str | None, certificate: str | None, now: int) -> Caller:
+        """Ask the store, once for all requests that wait for the same credential."""
+        asked = self._asked.get((header, certificate))
         if asked is None:
             loop = asyncio.get_running_loop()
-            asked = loop.run_in_executor(self._threads, self._access.authenticate, header, now)
-            self._asked[header] = asked
-            asked.add_done_callback(lambda done: self._settled(header, done))
+            asked = loop.run_in_executor(self._threads, self._access.authenticate, header, now, certificate)
+            self._asked[header, certificate] = asked
+            asked.add_done_callback(lambda done: self._settled((header, certificate), done))
         try:
             return await asyncio.wait_for(asyncio.shield(asked), ASK_SECONDS)
         except (TimeoutError, StoreUnavailable) as error:
             self._silent_until = now + SILENT_MS
             stale = self._access.recall_stale(header, now)
-            if stale is None:
+            if stale is None or stale.certificate not in (None, certificate):
                 raise StoreUnavailable("the access key cannot be checked") from error
             return stale
 
-    def _settled(self, header: str | None, done: asyncio.Future[Caller]) -> None:
-        self._asked.pop(header, None)
+    def _settled(self, asked: tuple[str | None, str | None], done: asyncio.Future[Caller]) -> None:
+        self._asked.pop(asked, None)
         if not done.cancelled():
             done.exception()  # mark it as seen: everybody who asked may have stopped waiting
 
@@ -103,7 +128,7 @@ def desk_in(scope: Scope) -> Desk:
 
 async def admit(request: Request, *scopes: str) -> Caller:
     """Return the caller of `request`; raise AccessDenied unless it has one of `scopes`."""
-    caller = await desk_of(request).door.admit(request.headers.get("authorization"))
+    caller = await desk_of(request).door.admit(request.headers.get("authorization"), request.scope)
     require(caller, *scopes)
     return caller
 
@@ -120,7 +145,7 @@ async def decoded(scope: Scope, receive: Receive, most: int) -> Any:
         _refuse_parameters(QueryParams(scope["query_string"]))
     _check_type(scope["headers"])
     try:
-        return decode(await _body(scope, receive, most))
+        return decode(await body_of(scope, receive, most))
     except InvalidInput as error:
         if any(fault.pointer for fault in error.faults):
             raise
@@ -151,7 +176,7 @@ def _check_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
         raise Refused(NOT_JSON, "Send the body with Content-Type: application/json, as UTF-8 and not compressed.")
 
 
-async def _body(scope: Scope, receive: Receive, most: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, most: int) -> bytes:
     """Return the body; stop reading as soon as it is longer than `most` bytes, or says that it will be."""
     too_large = Refused(TOO_LARGE, f"The body may have at most {most} bytes.")
     stated = header(scope, b"content-length") or ""

@@ -143,7 +143,7 @@ class Doorman(HttpToolsProtocol):
             super().on_message_complete()
             return
         cycle = Cycle()
-        if self.lane.take(head, self._body, partial(self._send, cycle)):
+        if self.lane.take(head, self._body, partial(self._send, cycle), cast(Any, self.scope)):
             self.cycle = cast(Any, cycle)
         else:
             self._go_on()

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from riskengine.access import require
+from riskengine.access.caller import require
 from riskengine.api.calls import admit, desk_of, document, no_parameters, reply
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.event import EVENT_FIELDS, STEP_UP_RESULTS, parse_report

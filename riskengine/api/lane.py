@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from time import perf_counter
 
-from riskengine.access import Caller
+from starlette.types import Scope
+
+from riskengine.access.caller import Caller
 from riskengine.api.calls import JSON, Desk, encoded
 from riskengine.api.envelope import GONE, REQUEST_ID, dressed, given_id, new_id
 from riskengine.api.problems import responded
@@ -46,13 +48,13 @@ class Lane:
             return None
         return head
 
-    def take(self, head: Head, body: bytes, send: Send) -> bool:
+    def take(self, head: Head, body: bytes, send: Send, scope: Scope) -> bool:
         """Take a plain request; False for one that the ordinary way has to answer. Else `send` gets the answer later.
 
         A request that is wrong is read twice: here, and where it is told what is wrong.
         """
         begun = perf_counter()
-        caller = self._desk.door.recall(head[b"authorization"].decode("latin-1"))
+        caller = self._desk.door.recall(head[b"authorization"].decode("latin-1"), scope)
         if caller is None or "score" not in caller.scopes:
             return False
         given = head.get(REQUEST_ID)

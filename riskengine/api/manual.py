@@ -51,6 +51,7 @@ class _Call:
     answer: type[BaseModel] | None
     problems: tuple[problems.Kind, ...]
     query: type[BaseModel] | None = None
+    media: str = "application/json"  # of the body
 
 
 _CALLS = (
@@ -94,6 +95,23 @@ _CALLS = (
         "post", "/users/remediate", "End a user's being at risk", ("verdict",),
         schema.RemediateBody, schema.Accepted, (*_POSTED, problems.NOT_FOUND),
     ),
+    _Call(
+        "post", problems.TOKEN_PATH, "Give a client a token (RFC 6749, client credentials)", (),
+        schema.TokenBody, schema.TokenAnswer,
+        (
+            *(problems.UNKNOWN_PARAMETER, problems.BAD_REQUEST, problems.NO_TOKEN, problems.NO_CLIENT),
+            *(problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_FORM, problems.INTERNAL, problems.UNAVAILABLE),
+        ),
+        media="application/x-www-form-urlencoded",
+    ),
+    _Call(
+        "get", "/.well-known/oauth-authorization-server", "How tokens are got", (),
+        None, schema.AuthorizationServer, (problems.UNKNOWN_PARAMETER,),
+    ),
+    _Call(
+        "get", "/.well-known/jwks.json", "The public keys that access tokens are checked with", (),
+        None, schema.PublicKeys, (problems.UNKNOWN_PARAMETER, problems.UNAVAILABLE),
+    ),
     _Call("get", "/healthz", "Whether the process lives", (), None, schema.Status, ()),
     _Call("get", "/readyz", "Whether logins can be decided and stored", (), None, schema.Status, (problems.NOT_READY,)),
     _Call("get", "/metrics", "Counts in Prometheus' text format", (), None, None, ()),
@@ -122,7 +140,7 @@ def openapi() -> dict[str, Any]:
 def _operation(call: _Call) -> dict[str, Any]:
     operation: dict[str, Any] = {"summary": call.summary, "operationId": _operation_id(call)}
     if call.scopes:
-        operation["description"] = f"Needs an access key with the scope {' or '.join(call.scopes)}."
+        operation["description"] = f"Needs an access key or token with the scope {' or '.join(call.scopes)}."
         operation["security"] = [{"access_key": []}]
     if "{event_id}" in call.path:
         operation["parameters"] = [_in_path("event_id", "^[A-Za-z0-9._:~-]{1,128}$")]
@@ -131,7 +149,7 @@ def _operation(call: _Call) -> dict[str, Any]:
     if call.query:
         operation["parameters"] = _parameters(call.query)
     if call.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": _content(call.body)}}
+        operation["requestBody"] = {"required": True, "content": {call.media: _content(call.body)}}
     media = {"application/json": _content(call.answer)} if call.answer else {"text/plain": {}}
     operation["responses"] = {"200": {"description": "Done", "content": media}, **_refusals(call.problems)}
     return operation

@@ -19,8 +19,11 @@ from riskengine.errors import (
     Overloaded,
     RiskEngineError,
     StoreUnavailable,
+    TokenRefused,
 )
 
+# Where tokens are given.
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 MOST_FAULTS = 20
@@ -42,6 +45,8 @@ UNKNOWN_PARAMETER = Kind(400, "unknown-parameter", "The URL holds a query parame
 INVALID_PARAMETER = Kind(400, "invalid-parameter", "A query parameter makes no sense.")
 BAD_REQUEST = Kind(400, "bad-request", "The request cannot be read.")
 UNAUTHENTICATED = Kind(401, "unauthenticated", "The caller did not prove who it is.")
+NO_CLIENT = Kind(401, "invalid-client", "The client did not prove who it is.")
+NO_TOKEN = Kind(400, "token-refused", "No token can be given for this request.")
 FORBIDDEN = Kind(403, "forbidden", "The access key lacks a scope.")
 NOT_FOUND = Kind(404, "not-found", "There is nothing here.")
 NOT_ALLOWED = Kind(405, "method-not-allowed", "This method does not exist here.")
@@ -49,6 +54,7 @@ TOO_SLOW = Kind(408, "too-slow", "The body did not come in time.")
 CONFLICT = Kind(409, "conflict", "The request contradicts what is stored.")
 TOO_LARGE = Kind(413, "too-large", "The body is too large.")
 NOT_JSON = Kind(415, "unsupported-media-type", "The content type is not application/json.")
+NOT_FORM = Kind(415, "not-a-form", "The content type is not application/x-www-form-urlencoded.")
 INVALID = Kind(422, "invalid-input", "The body breaks the contract.")
 INTERNAL = Kind(500, "internal-error", "Something went wrong on our side.")
 OVERLOADED = Kind(503, "overloaded", "Too many requests are waiting.")
@@ -56,8 +62,9 @@ UNAVAILABLE = Kind(503, "store-unavailable", "The store does not answer.")
 NOT_READY = Kind(503, "not-ready", "The service is not ready.")
 
 KINDS = (
-    MALFORMED, UNKNOWN_PARAMETER, INVALID_PARAMETER, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED,
-    CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, INVALID, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
+    MALFORMED, UNKNOWN_PARAMETER, INVALID_PARAMETER, BAD_REQUEST, NO_TOKEN, UNAUTHENTICATED, NO_CLIENT, FORBIDDEN,
+    NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, NOT_FORM, INVALID, INTERNAL, OVERLOADED,
+    UNAVAILABLE, NOT_READY,
 )  # fmt: skip
 _BY_STATUS = {400: BAD_REQUEST, 404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE}
 
@@ -99,7 +106,9 @@ def problem_of(error: Exception) -> Problem:
         case InvalidInput():
             return Problem(INVALID, *_faults(error), {})
         case AccessDenied(scope=None):
-            return Problem(UNAUTHENTICATED, str(error), {}, {"WWW-Authenticate": 'Bearer realm="riskengine"'})
+            return Problem(UNAUTHENTICATED, str(error), {}, {"WWW-Authenticate": _challenge(error)})
+        case TokenRefused():
+            return _no_token(error)
         case AccessDenied():
             challenge = f'Bearer realm="riskengine", error="insufficient_scope", scope="{error.scope}"'
             return Problem(FORBIDDEN, str(error), {"scope": error.scope}, {"WWW-Authenticate": challenge})
@@ -118,6 +127,22 @@ def problem_of(error: Exception) -> Problem:
             return Problem(kind, kind.title, {}, dict(error.headers or {}))
         case _:
             return Problem(INTERNAL, "The error has been logged under this request's id.", {}, {})
+
+
+def _challenge(error: AccessDenied) -> str:
+    """Return what RFC 6750 has a refused caller told; where a token was refused, also where to get one."""
+    if error.error is None:
+        return 'Bearer realm="riskengine"'
+    told = {"error": error.error, "error_description": str(error), "token_endpoint": TOKEN_PATH}
+    return 'Bearer realm="riskengine", ' + ", ".join(f'{name}="{value}"' for name, value in told.items())
+
+
+def _no_token(error: TokenRefused) -> Problem:
+    """Return what RFC 6749, 5.2 says to a client, within a problem."""
+    members = {"error": error.error, "error_description": str(error)}
+    if error.error == "invalid_client":
+        return Problem(NO_CLIENT, str(error), members, {"WWW-Authenticate": 'Basic realm="riskengine"'})
+    return Problem(NO_TOKEN, str(error), members, {})
 
 
 def _faults(error: InvalidInput) -> tuple[str, dict[str, Any]]:

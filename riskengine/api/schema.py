@@ -133,6 +133,15 @@ class Reason(Shape):
     evidence: dict[str, Any] | None = None
 
 
+class TokenBody(Body):
+    """What a client asks with, as a form. Its id and secret may come in an Authorization header (Basic) instead."""
+
+    grant_type: Literal["client_credentials"]
+    scope: str | None = Field(None, description="Scopes separated by blanks; all of the client's if absent")
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
 class StepUp(Shape):
     """What to ask of the user, in RFC 9470's words."""
 
@@ -291,6 +300,32 @@ class ExportQuery(Filters):
     format: Literal["ndjson", "csv", "ocsf", "ecs"] | None = Field(None, description="ndjson unless given")
 
 
+class TokenAnswer(Shape):
+    """A new token, as RFC 6749, 5.1 has it."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int = Field(description="Seconds")
+    scope: str = Field(description="What it may do, separated by blanks")
+
+
+class AuthorizationServer(Shape):
+    """How tokens are got here (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    scopes_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+
+
+class PublicKeys(Shape):
+    """The public keys that access tokens are checked with (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
+
+
 class Fault(Shape):
     """One thing wrong with a body."""
 
@@ -309,6 +344,8 @@ class Problem(Shape):
     instance: str | None = None
     request_id: str | None = None
     errors: list[Fault] | None = None
+    error: str | None = Field(None, description="Of `/oauth/token`: what RFC 6749, 5.2 calls it")
+    error_description: str | None = None
 
 
 class ProblemMember(Shape):
@@ -434,5 +471,8 @@ class Status(Shape):
     status: str
 
 
-BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody)
-ANSWERS = (Answer, BatchAnswer, StoredEvent, EventPage, Person, Accepted, Status, Problem)
+BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, TokenBody)
+ANSWERS = (
+    Answer, BatchAnswer, StoredEvent, EventPage, Person, Accepted, TokenAnswer, AuthorizationServer, PublicKeys,
+    Status, Problem,
+)  # fmt: skip

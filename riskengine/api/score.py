@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from riskengine.access import Caller, require
+from riskengine.access.caller import Caller, require
 from riskengine.api.calls import admit, decoded, desk_in, desk_of, document, header, reply, send_reply
 from riskengine.api.problems import problem_of
 from riskengine.errors import Fault, InvalidInput, RiskEngineError
@@ -32,7 +32,7 @@ class Score:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; errors are the application's to translate."""
         desk = desk_in(scope)
-        caller = await desk.door.admit(header(scope, b"authorization"))
+        caller = await desk.door.admit(header(scope, b"authorization"), scope)
         require(caller, "score")
         event = parse_event(await decoded(scope, receive, SCORE_BYTES))
         [answer] = await desk.live.score([event], caller.realm, "report" in caller.scopes)

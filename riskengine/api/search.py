@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from riskengine.access import Caller
+from riskengine.access.caller import Caller
 from riskengine.api.calls import admit, desk_of, document, no_parameters, reply
 from riskengine.api.problems import INVALID_PARAMETER, UNKNOWN_PARAMETER, Refused
 from riskengine.check import Check, Wrong, boolean, checked, number, one_of

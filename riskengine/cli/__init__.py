@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from riskengine.cli.clients import clients
 from riskengine.cli.database import db
 from riskengine.cli.doctor import doctor
 from riskengine.cli.evaluate import evaluate
@@ -50,7 +51,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
     context.obj = Shell(config)
 
 
-for _command in (serve, up, replay, evaluate, events, explain, keys, policy, geo, db, doctor):
+for _command in (serve, up, replay, evaluate, events, explain, keys, clients, policy, geo, db, doctor):
     riskengine.add_command(_command)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from sqlalchemy import make_url
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.activation import read_file
 from riskengine.app import SEAL_CHECK, clock, read_policy
 from riskengine.cli.policy import in_force

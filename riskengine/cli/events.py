@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from riskengine.access import DEFAULT_REALM
+from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.check import format_time

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from riskengine.access import DEFAULT_REALM
+from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import make_home, open_seal, open_store
 from riskengine.cli.shell import Shell
 from riskengine.engine.saved import opened

@@ -5,7 +5,9 @@ from contextlib import closing
 
 import click
 
-from riskengine.access import DEFAULT_DAYS, DEFAULT_REALM, SCOPES, Access
+from riskengine.access.access import Access
+from riskengine.access.caller import DEFAULT_REALM, SCOPES
+from riskengine.access.keys import DEFAULT_DAYS
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.cli.shell import Shell, day, table

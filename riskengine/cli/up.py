@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import structlog
 
-from riskengine.access import DEFAULT_REALM
+from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import Parts, build, clock, make_home, start_logging
 from riskengine.check import format_time
 from riskengine.cli.address import held

@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from riskengine.access import require
+from riskengine.access.caller import require
 from riskengine.console.office import office_of
 from riskengine.console.render import HEADERS, rendered
 from riskengine.console.sessions import Visitor

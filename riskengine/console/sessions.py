@@ -4,7 +4,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from riskengine.access import Access, Caller
+from riskengine.access.access import Access
+from riskengine.access.caller import Caller
 from riskengine.errors import AccessDenied
 from riskengine.store.contract import SessionRow, Store
 

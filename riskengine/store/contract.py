@@ -135,6 +135,40 @@ class SessionRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientRow:
+    """A client that may ask for tokens. `scopes` is sorted; times are ms since 1970.
+
+    `digest` is that of its secret, `old_digest` that of the one before, which counts until `old_until`. `jwks` holds
+    its public keys, `certificate` the thumbprint of the one it must show; each None where there is none.
+    """
+
+    id: str
+    name: str
+    realm: str
+    scopes: tuple[str, ...]
+    digest: bytes | None = None
+    old_digest: bytes | None = None
+    old_until: int | None = None
+    jwks: str | None = None
+    certificate: str | None = None
+    one_time: bool = False
+    created_at: int = 0
+    expires_at: int = 0
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRow:
+    """A key that signs tokens of one `kind`; `secret` is sealed, `public` is what anybody may know of it."""
+
+    kind: str
+    number: int
+    secret: bytes
+    public: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRow:
     """One change of which policy is in force; the row of the highest `id` counts.
 
@@ -236,6 +270,22 @@ class Store(Protocol):
 
     def end_session(self, digest: bytes) -> bool:
         """Let a session or a link go; True for the one caller who did."""
+
+    def put_client(self, row: ClientRow) -> None:
+        """Store a client, in place of the one of the same id if there is one."""
+
+    def client(self, client_id: str) -> ClientRow | None:
+        """Return one client by its id, also when expired or revoked."""
+
+    def clients(self) -> list[ClientRow]:
+        """Return all clients, oldest first."""
+
+    def add_signing_key(self, row: SigningKeyRow, forget_below: int) -> None:
+        """Store a signing key and forget those of its kind with lower numbers than `forget_below`; Conflict if there
+        is one of its kind and number."""
+
+    def signing_keys(self, kind: str) -> list[SigningKeyRow]:
+        """Return the signing keys of one kind by number."""
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force, whose id comes after those of all others; return it with its id."""

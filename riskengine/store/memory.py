@@ -13,6 +13,7 @@ from riskengine.store.contract import (
     AccessKeyRow,
     Cell,
     CellKey,
+    ClientRow,
     Counted,
     DayCell,
     DayRow,
@@ -21,6 +22,7 @@ from riskengine.store.contract import (
     PolicyRow,
     ReportRow,
     SessionRow,
+    SigningKeyRow,
 )
 from riskengine.store.statements import merged, signed
 
@@ -71,6 +73,8 @@ class MemoryStore:
         self.reports_about: dict[int, list[int]] = defaultdict(list)
         self._keys: dict[str, AccessKeyRow] = {}
         self._sessions: dict[bytes, SessionRow] = {}
+        self._clients: dict[str, ClientRow] = {}
+        self._signing_keys: dict[tuple[str, int], SigningKeyRow] = {}
         self._policies: list[PolicyRow] = []
         self._meta: dict[str, bytes] = {}
         self.trail: list[tuple[int, str, str, str, str, bytes]] = []
@@ -143,6 +147,36 @@ class MemoryStore:
         """Let a session or a link go; True for the one caller who did."""
         self.ping()
         return self._sessions.pop(digest, None) is not None
+
+    def put_client(self, row: ClientRow) -> None:
+        """Store a client, in place of the one of the same id if there is one."""
+        self.ping()
+        self._clients[row.id] = row
+
+    def client(self, client_id: str) -> ClientRow | None:
+        """Return one client by its id, also when expired or revoked."""
+        self.ping()
+        return self._clients.get(client_id)
+
+    def clients(self) -> list[ClientRow]:
+        """Return all clients, oldest first."""
+        self.ping()
+        return sorted(self._clients.values(), key=lambda row: (row.created_at, row.id))
+
+    def add_signing_key(self, row: SigningKeyRow, forget_below: int) -> None:
+        """Store a signing key and forget those of its kind with lower numbers than `forget_below`."""
+        self.ping()
+        if (row.kind, row.number) in self._signing_keys:
+            raise Conflict("there is a signing key of this number already")
+        self._signing_keys[row.kind, row.number] = row
+        for kind, number in list(self._signing_keys):
+            if kind == row.kind and number < forget_below:
+                del self._signing_keys[kind, number]
+
+    def signing_keys(self, kind: str) -> list[SigningKeyRow]:
+        """Return the signing keys of one kind by number."""
+        self.ping()
+        return [row for key, row in sorted(self._signing_keys.items()) if key[0] == kind]
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""

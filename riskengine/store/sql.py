@@ -16,6 +16,7 @@ from riskengine.store.contract import (
     AccessKeyRow,
     Cell,
     CellKey,
+    ClientRow,
     Counted,
     DayCell,
     DayRow,
@@ -24,6 +25,7 @@ from riskengine.store.contract import (
     PolicyRow,
     ReportRow,
     SessionRow,
+    SigningKeyRow,
 )
 from riskengine.store.database import Database, opened, translated
 from riskengine.store.schema import schema_status, upgrade
@@ -34,6 +36,7 @@ from riskengine.store.statements import (
 from riskengine.store.tables import (
     ACCESS_KEYS,
     AUDIT,
+    CLIENTS,
     EVENT_IDS,
     EVENTS,
     HISTORIES,
@@ -41,6 +44,7 @@ from riskengine.store.tables import (
     POLICIES,
     REPORTS,
     SESSIONS,
+    SIGNING_KEYS,
     WORKERS,
 )
 
@@ -246,6 +250,37 @@ class SqlStore:
         with self._writing() as connection:
             return connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == digest)).rowcount > 0
 
+    def put_client(self, row: ClientRow) -> None:
+        """Store a client, in place of the one of the same id if there is one."""
+        values = asdict(row) | {"scopes": " ".join(row.scopes), "one_time": int(row.one_time)}
+        with self._writing() as connection:
+            if not connection.execute(update(CLIENTS).values(values).where(CLIENTS.c.id == row.id)).rowcount:
+                connection.execute(insert(CLIENTS).values(values))
+
+    def client(self, client_id: str) -> ClientRow | None:
+        """Return one client by its id, also when expired or revoked."""
+        return next(iter(self._clients(select(CLIENTS).where(CLIENTS.c.id == client_id))), None)
+
+    def clients(self) -> list[ClientRow]:
+        """Return all clients, oldest first."""
+        return self._clients(select(CLIENTS).order_by(CLIENTS.c.created_at, CLIENTS.c.id))
+
+    def add_signing_key(self, row: SigningKeyRow, forget_below: int) -> None:
+        """Store a signing key and forget those of its kind with lower numbers than `forget_below`."""
+        old = delete(SIGNING_KEYS).where(SIGNING_KEYS.c.kind == row.kind, SIGNING_KEYS.c.number < forget_below)
+        try:
+            with self._writing() as connection:
+                connection.execute(insert(SIGNING_KEYS).values(asdict(row)))
+                connection.execute(old)
+        except IntegrityError as error:
+            raise Conflict("there is a signing key of this number already") from error
+
+    def signing_keys(self, kind: str) -> list[SigningKeyRow]:
+        """Return the signing keys of one kind by number."""
+        wanted = select(SIGNING_KEYS).where(SIGNING_KEYS.c.kind == kind).order_by(SIGNING_KEYS.c.number)
+        with self._reading() as connection:
+            return [SigningKeyRow(*row) for row in connection.execute(wanted)]
+
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""
         values = {name: value for name, value in asdict(row).items() if name != "id"}
@@ -355,6 +390,11 @@ class SqlStore:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreUnavailable("the store is closed")
+
+    def _clients(self, wanted: Select[Any]) -> list[ClientRow]:
+        with self._reading() as connection:
+            found = [ClientRow(*row) for row in connection.execute(wanted)]
+        return [replace(row, scopes=tuple(str(row.scopes).split()), one_time=bool(row.one_time)) for row in found]
 
     def _access_keys(self, wanted: Select[Any]) -> list[AccessKeyRow]:
         with self._reading() as connection:

@@ -190,6 +190,47 @@ ACCESS_KEYS = Table(
     Column("revoked_at", BigInteger),
 )
 
+# The columns of clients and signing keys stand in the order of their row classes.
+CLIENTS = Table(
+    "clients",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # separated by blanks, sorted
+    Column("digest", LargeBinary),
+    Column("old_digest", LargeBinary),
+    Column("old_until", BigInteger),
+    Column("jwks", Text),
+    Column("certificate", String(64)),
+    Column("one_time", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+# `secret` is sealed, see riskengine/access/keyring.py.
+SIGNING_KEYS = Table(
+    "signing_keys",
+    METADATA,
+    Column("kind", String(16), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("public", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "number"),
+)
+
+# An id begins with the time at which the token expires, so rows lie in that order and old ones go from one end.
+SPENT_TOKENS = Table(
+    "spent_tokens",
+    METADATA,
+    Column("id", LargeBinary, primary_key=True),
+    Column("paid", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # The columns stand in the order of the row class.
 SESSIONS = Table(
     "sessions",

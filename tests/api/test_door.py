@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from riskengine.access import FRESH_MS, STALE_MS, Access
+from riskengine.access.access import FRESH_MS, STALE_MS, Access
 from riskengine.api.calls import ASK_SECONDS, SILENT_MS, Door
 from riskengine.errors import AccessDenied, StoreUnavailable
 from riskengine.store.contract import AccessKeyRow

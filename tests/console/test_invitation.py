@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from riskengine.access import DEFAULT_REALM
+from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock
 from riskengine.cli.up import FIRST_NAME, FIRST_SCOPES, invitation
 from tests.console.conftest import Browser

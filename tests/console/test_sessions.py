@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.console.office import Office
 from riskengine.console.sessions import IDLE_MS, LINK_MS, LONGEST_MS, MINUTE_MS, Sessions
 from riskengine.errors import AccessDenied

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.seal import Keys, Seal
 from riskengine.settings import Settings

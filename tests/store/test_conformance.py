@@ -12,12 +12,14 @@ from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.store.contract import (
     Cell,
     CellKey,
+    ClientRow,
     DayCell,
     EventRow,
     HistoryRow,
     PolicyRow,
     ReportRow,
     SessionRow,
+    SigningKeyRow,
     Store,
 )
 from tests.store.rows import ALICE, BOB, access_key, cells_of, event, history, key, report
@@ -451,3 +453,40 @@ def test_any_counts_load_as_their_sum(store: Store, batches: list[dict[CellKey, 
     assert found == {
         at: cell for at, cell in model.items() if (at.kind, at.key) == ("user", BIG) and first <= at.minute <= last
     }
+
+
+def test_a_client_is_kept_and_replaced(store: Store) -> None:
+    bare = ClientRow("rc_1", "bare", "acme", ("report", "score"), created_at=1, expires_at=9)
+    full = replace(
+        bare,
+        id="rc_2",
+        digest=b"d",
+        old_digest=b"o",
+        old_until=5,
+        jwks="{}",
+        certificate="c",
+        one_time=True,
+        created_at=2,
+    )
+
+    for row in (full, bare):
+        store.put_client(row)
+    changed = replace(bare, revoked_at=7)
+    store.put_client(changed)
+
+    assert store.clients() == [changed, full]
+    assert store.client("rc_2") == full
+    assert store.client("rc_3") is None
+
+
+def test_one_signing_key_has_a_number_and_old_ones_are_forgotten(store: Store) -> None:
+    keys = [SigningKeyRow(kind, number, b"s", "p", number) for kind in ("a", "b") for number in (1, 2, 3)]
+    for row in keys:
+        store.add_signing_key(row, forget_below=0)
+
+    with pytest.raises(Conflict):
+        store.add_signing_key(keys[0], forget_below=3)
+    store.add_signing_key(SigningKeyRow("a", 4, b"s", "p", 4), forget_below=3)
+
+    assert [row.number for row in store.signing_keys("a")] == [3, 4]
+    assert store.signing_keys("b") == keys[3:]

@@ -1,0 +1,124 @@
+"""Who sends an Authorization header: asked of the store, and remembered for a moment."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+
+from riskengine.access.caller import LEVELS, Caller, Level, bearer
+from riskengine.access.keys import DEFAULT_DAYS, check_key, holder, new_key
+from riskengine.access.tokens import Tokens
+from riskengine.errors import AccessDenied
+from riskengine.store.contract import AccessKeyRow, Store
+
+# How long a credential is trusted without asking the store: the longest a revocation takes to work.
+FRESH_MS = 2_000
+# How long one is still honoured while the store cannot be asked, so that the fallback answer reaches its caller.
+STALE_MS = 300_000
+MOST_REMEMBERED = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    caller: Caller
+    checked_at: int
+    expires_at: int
+
+
+class Access:
+    """Creates, checks and revokes access keys, and checks tokens where `tokens` issues some.
+
+    What shows less than `minimum` is refused. Every time is ms since 1970 and given by the caller. Thread-safe.
+    """
+
+    def __init__(self, store: Store, tokens: Tokens | None = None, minimum: Level = "key") -> None:
+        self._store, self._tokens, self._minimum = store, tokens, minimum
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._lock = Lock()
+
+    def create(
+        self, name: str, scopes: Iterable[str], realm: str, now: int, days: int = DEFAULT_DAYS
+    ) -> tuple[str, AccessKeyRow]:
+        """Store a new key and return it with its row; the key itself is nowhere kept and cannot be shown again."""
+        return new_key(self._store, name, scopes, realm, now, days)
+
+    def recall(self, header: str | None, now: int) -> Caller | None:
+        """Return the caller if this header was checked within the last 2 s, without asking the store.
+
+        Whether the request was sent with the caller's certificate is for whoever has the request to see.
+        """
+        return self._recall(header, now, FRESH_MS)
+
+    def recall_stale(self, header: str | None, now: int) -> Caller | None:
+        """Return the caller if this header was checked within the last 5 min: for when the store does not answer."""
+        return self._recall(header, now, STALE_MS)
+
+    def authenticate(self, header: str | None, now: int, certificate: str | None = None) -> Caller:
+        """Return who sends this Authorization header, asking the store; raise AccessDenied for any other.
+
+        AccessDenied says the same whether a key is missing, malformed, unknown, expired or revoked. `certificate` is
+        the thumbprint of the one that the request was sent with.
+        """
+        try:
+            caller, expires_at = self._check(bearer(header), now, certificate)
+            if LEVELS.index(caller.level) < LEVELS.index(self._minimum):
+                raise AccessDenied(f"This server takes no less than {_WORDS[self._minimum]}.", error="invalid_token")
+        except AccessDenied:
+            self._forget(header)
+            raise
+        self._remember(header, _Remembered(caller, now, expires_at))
+        return caller
+
+    def holder(self, key_id: str, now: int) -> Caller:
+        """Return whom a key belongs to, for who proved it before; AccessDenied once it expired or was revoked."""
+        return holder(self._store, key_id, now)
+
+    def all(self) -> list[AccessKeyRow]:
+        """Return every key, oldest first, also those that are expired or revoked."""
+        return self._store.access_keys()
+
+    def revoke(self, key_id: str, now: int) -> bool:
+        """End a key; False if there is none. Other processes notice within 2 s."""
+        with self._lock:
+            self._remembered.clear()
+        return self._store.revoke_access_key(key_id, now)
+
+    def _check(self, token: str, now: int, certificate: str | None) -> tuple[Caller, int]:
+        if self._tokens is not None and token.startswith("ey"):  # as the JSON of a JWT's header begins
+            return self._tokens.check(token, now, certificate)
+        return check_key(self._store, token, now)
+
+    def _recall(self, header: str | None, now: int, longest: int) -> Caller | None:
+        if header is None:
+            return None
+        with self._lock:
+            kept = self._remembered.get(_cache_key(header))
+        if kept is None or not 0 <= now - kept.checked_at < longest or now >= kept.expires_at:
+            return None
+        return kept.caller
+
+    def _remember(self, header: str | None, kept: _Remembered) -> None:
+        key = _cache_key(header or "")
+        with self._lock:
+            self._remembered[key] = kept
+            self._remembered.move_to_end(key)
+            while len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def _forget(self, header: str | None) -> None:
+        with self._lock:
+            self._remembered.pop(_cache_key(header or ""), None)
+
+
+_WORDS: dict[Level, str] = {
+    "key": "an access key",
+    "token": "an access token",
+    "bound": "a token bound to a certificate",
+    "one_time": "a one-time token",
+}
+
+
+def _cache_key(header: str) -> bytes:
+    """Return a digest to remember a header by: the cache holds no key in clear."""
+    return hashlib.sha256(header.encode()).digest()

@@ -1,0 +1,102 @@
+"""What `POST /oauth/token` does: see who a client is, and give it tokens (OAuth 2.0 client credentials)."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from riskengine.access.clients import Clients, has_secret
+from riskengine.access.tokens import LIFE_SECONDS, Tokens
+from riskengine.errors import TokenRefused
+from riskengine.store.contract import ClientRow
+
+GRANT = "client_credentials"
+FIELDS = ("grant_type", "scope", "client_id", "client_secret")
+# One text for every reason, so that a refusal says nothing about which clients exist.
+UNKNOWN = "The client is unknown, expired or revoked, or did not prove who it is."
+
+
+class Mint:
+    """Gives tokens to clients that prove who they are. Every time is ms since 1970. Thread-safe."""
+
+    def __init__(self, clients: Clients, tokens: Tokens) -> None:
+        self._clients, self._tokens = clients, tokens
+
+    @property
+    def issuer(self) -> str:
+        """In whose name tokens are given."""
+        return self._tokens.issuer
+
+    def jwks(self, now: int) -> dict[str, Any]:
+        """Return the public keys that access tokens are checked with."""
+        return self._tokens.jwks(now)
+
+    def grant(
+        self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
+    ) -> dict[str, Any]:
+        """Return what RFC 6749, 5.1 says of a new token; TokenRefused with an error of 5.2 where none is given.
+
+        `certificate` is the thumbprint of the one that the request was sent with.
+        """
+        for name in form:
+            if name not in FIELDS:
+                raise TokenRefused("invalid_request", f"{_shown(name)} is not a parameter of this path.")
+        if form.get("grant_type") != GRANT:
+            error = "unsupported_grant_type" if form.get("grant_type") else "invalid_request"
+            raise TokenRefused(error, f"grant_type must be {GRANT}.")
+        client = self._client(form, authorization, certificate, now)
+        scopes = _scopes(form.get("scope"), client)
+        token = self._tokens.issue(client, scopes, certificate or client.certificate, now)
+        return {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": LIFE_SECONDS,
+            "scope": " ".join(scopes),
+        }
+
+    def _client(
+        self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
+    ) -> ClientRow:
+        """Return the client that proves itself in one way, by secret or by the certificate it is registered with."""
+        named, secret = _basic(authorization) if authorization is not None else (None, None)
+        if named is not None and not {"client_secret"}.isdisjoint(form):
+            raise TokenRefused("invalid_request", "The client must prove itself in one way only.")
+        if named is not None and form.get("client_id", named) != named:
+            raise TokenRefused("invalid_request", "client_id is not the client of the Authorization header.")
+        named, secret = (named, secret) if named is not None else (form.get("client_id"), form.get("client_secret"))
+        if named is None:
+            raise TokenRefused("invalid_client", UNKNOWN)
+        row = self._clients.valid(named, now)
+        by_certificate = row is not None and row.certificate is not None and row.certificate == certificate
+        proved = by_certificate if secret is None else has_secret(row, secret, now)
+        if row is None or not proved or (row.certificate is not None and not by_certificate):
+            raise TokenRefused("invalid_client", UNKNOWN)
+        return row
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Return client id and secret of a Basic header, each form-encoded within it (RFC 6749, 2.3.1)."""
+    kind, _, given = header.partition(" ")
+    try:
+        if kind.lower() != "basic":
+            raise ValueError("kind")
+        named, colon, secret = base64.b64decode(given.strip(), validate=True).decode().partition(":")
+        if not colon:
+            raise ValueError("colon")
+    except (ValueError, binascii.Error) as error:
+        raise TokenRefused("invalid_client", UNKNOWN) from error
+    return unquote_plus(named), unquote_plus(secret)
+
+
+def _scopes(asked: str | None, client: ClientRow) -> list[str]:
+    """Return the scopes asked for, all of the client's if it asks for none; TokenRefused for one it does not have."""
+    wanted = sorted(set((asked or "").split())) or list(client.scopes)
+    missing = [scope for scope in wanted if scope not in client.scopes]
+    if missing:
+        raise TokenRefused("invalid_scope", f"The client may ask for {' '.join(client.scopes)}.")
+    return wanted
+
+
+def _shown(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name[:64])
