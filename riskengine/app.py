@@ -20,6 +20,7 @@ from riskengine.access.access import Access
 from riskengine.access.clients import Clients
 from riskengine.access.keyring import Keyring
 from riskengine.access.mint import Mint
+from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import Tokens, new_signing_key
 from riskengine.activation import Rulebook, read_file
 from riskengine.api import events, health, manual, oauth, score, search
@@ -55,6 +56,8 @@ POLICY_SECONDS = 1.5
 COUNT_SECONDS = 1.0
 # How often the store is kept in order; the first time soon after the start, processes started together one by one.
 UPKEEP_SECONDS = 3600.0
+# How often used tokens that have expired are forgotten.
+FORGET_SECONDS = 60.0
 UPKEEP_FIRST_SECONDS = 60.0
 # Loggers of libraries that speak at INFO of what nobody operates.
 _QUIET = ("alembic", "asyncio", "sqlalchemy", "uvicorn")
@@ -189,7 +192,8 @@ def assemble(settings: Settings) -> Parts:
         undo.pop_all()
     clients = Clients(store)
     tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)
-    access, mint = Access(store, tokens, settings.access_minimum), Mint(clients, tokens)
+    purse = Purse(Keyring(store, seal, "one_time", new_secret), clients, store)
+    access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse)
     sessions = Sessions(store, access)
     return Parts(store, seal, locator, rulebook, live, access, mint, sessions, audit, tracing, Upkeep(settings))
 
@@ -207,7 +211,7 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
-    app.state.desk = Desk(parts.live, Door(parts.access, clock, parts.mint), parts.audit, clock, inquiry)
+    app.state.desk = Desk(parts.live, Door(parts.access, clock, parts.mint, parts.audit), parts.audit, clock, inquiry)
     app.state.office = Office(
         parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, Patience(), clock
     )
@@ -225,7 +229,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests, and stop it after the last of them: waiting ones are answered first."""
     parts: Parts = app.state.parts
     await parts.live.start()
-    beside = (_watch(parts.locator, app.state.settings.reload_seconds), _follow(parts), _tend(parts.upkeep))
+    looking = _watch(parts.locator, app.state.settings.reload_seconds)
+    beside = (looking, _follow(parts), _tend(parts.upkeep), _forget(parts.mint))
     watching = [asyncio.create_task(task) for task in beside]
     if metrics.SHARED:
         watching.append(asyncio.create_task(_pass_on(app)))
@@ -285,6 +290,16 @@ async def _follow(parts: Parts) -> None:
                 engine.adopt(rulebook.policy, rulebook.shadow)
         except Exception:  # a defect in one policy must not end the watch for the next
             _log.exception("policy not followed")
+
+
+async def _forget(mint: Mint) -> None:
+    """Forget which one-time tokens were used, once these have expired: they are refused for that alone."""
+    while True:
+        await asyncio.sleep(random.uniform(0.5, 1.5) * FORGET_SECONDS)  # noqa: S311 (so that processes do not collide)
+        try:
+            await asyncio.to_thread(mint.forget, clock())
+        except Exception:  # what fails once must not end the task
+            _log.exception("used tokens not forgotten")
 
 
 async def _pass_on(app: FastAPI) -> None:

@@ -34,12 +34,19 @@ class Conflict(RiskEngineError):
 class AccessDenied(RiskEngineError):
     """The caller did not prove who it is (401) or lacks a scope (403); `scope` names the missing one.
 
-    `error` is what RFC 6750 calls it where a token was shown: then the answer says where to get another one.
+    `error` is what RFC 6750 calls it where a token was shown: then the answer says where to get another one. `blame` is
+    what the audit trail is to say of it: whose realm, which client, why.
     """
 
-    def __init__(self, message: str, scope: str | None = None, error: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        scope: str | None = None,
+        error: str | None = None,
+        blame: tuple[str, str, str] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.scope, self.error = scope, error
+        self.scope, self.error, self.blame = scope, error, blame
 
 
 class TokenRefused(RiskEngineError):

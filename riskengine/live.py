@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from riskengine.engine.arrival import Arrival, Remedy, receive, receive_report
+from riskengine.engine.arrival import Arrival, Remedy, Ticket, receive, receive_report
 from riskengine.engine.culprit import Culprit
 from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
 from riskengine.engine.gate import Gate
@@ -113,10 +113,15 @@ class Live:
 
     # --- what callers ask -----------------------------------------------------------------------------------------
 
-    async def score(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
-        """Decide these events, in order; return each one's full answer or the error it earned."""
+    async def score(
+        self, events: Sequence[Event], realm: str, reports: bool, ticket: Ticket | None = None
+    ) -> list[Outcome]:
+        """Decide these events, in order; return each one's full answer or the error it earned.
+
+        A `ticket` is for a lone event.
+        """
         now = now_ms()
-        arrivals = [_received(event, realm, now, reports) for event in events]
+        arrivals = [_received(event, realm, now, reports, ticket) for event in events]
         good = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
         answers = await self._in_slices(good)
         if self._tracing is not None:
@@ -124,10 +129,18 @@ class Live:
         answered = iter(answers)
         return [next(answered) if isinstance(arrival, Arrival) else arrival for arrival in arrivals]
 
-    def offer(self, event: Event, realm: str, reports: bool, tell: Callable[[Outcome], None]) -> None:
+    def offer(
+        self, event: Event, realm: str, reports: bool, tell: Callable[[Outcome], None], ticket: Ticket | None = None
+    ) -> None:
         """Decide this event; its outcome is told later, in the event loop. InvalidInput where its time is out of
         bounds, Overloaded when too many wait: then nothing is told."""
-        self._enqueue([receive(event, realm, now_ms(), reports)], [tell])
+        self._enqueue([receive(event, realm, now_ms(), reports, ticket)], [tell])
+
+    async def pay(self, token: bytes) -> int:
+        """Spend a one-time token on what is no event and return when; AccessDenied if it was used before."""
+        now = now_ms()
+        await self._in_thread(self.engine.pay, token, now)
+        return now
 
     async def preview(self, events: Sequence[Event], realm: str, reports: bool) -> list[Outcome]:
         """Return what `score` would answer now to each event by itself; nothing is saved or learnt."""
@@ -444,8 +457,10 @@ def _is_failure(arrival: Arrival) -> bool:
     return isinstance(arrival.body, Event) and arrival.body.outcome == "failure"
 
 
-def _received(event: Event, realm: str, now: int, reports: bool) -> Arrival | InvalidInput:
+def _received(
+    event: Event, realm: str, now: int, reports: bool, ticket: Ticket | None = None
+) -> Arrival | InvalidInput:
     try:
-        return receive(event, realm, now, reports)
+        return receive(event, realm, now, reports, ticket)
     except InvalidInput as error:
         return error

@@ -8,6 +8,7 @@ from threading import Lock
 
 from riskengine.access.caller import LEVELS, Caller, Level, bearer
 from riskengine.access.keys import DEFAULT_DAYS, check_key, holder, new_key
+from riskengine.access.purse import PREFIX, Purse
 from riskengine.access.tokens import Tokens
 from riskengine.errors import AccessDenied
 from riskengine.store.contract import AccessKeyRow, Store
@@ -17,6 +18,7 @@ FRESH_MS = 2_000
 # How long one is still honoured while the store cannot be asked, so that the fallback answer reaches its caller.
 STALE_MS = 300_000
 MOST_REMEMBERED = 4_096
+_TOKEN_AT = len("Bearer ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,10 @@ class Access:
     What shows less than `minimum` is refused. Every time is ms since 1970 and given by the caller. Thread-safe.
     """
 
-    def __init__(self, store: Store, tokens: Tokens | None = None, minimum: Level = "key") -> None:
-        self._store, self._tokens, self._minimum = store, tokens, minimum
+    def __init__(
+        self, store: Store, tokens: Tokens | None = None, minimum: Level = "key", purse: Purse | None = None
+    ) -> None:
+        self._store, self._tokens, self._minimum, self._purse = store, tokens, minimum, purse
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lock = Lock()
 
@@ -48,6 +52,8 @@ class Access:
 
         Whether the request was sent with the caller's certificate is for whoever has the request to see.
         """
+        if self._purse is not None and header is not None and header[_TOKEN_AT:].startswith(PREFIX):
+            return self._purse.recall(bearer(header), now)
         return self._recall(header, now, FRESH_MS)
 
     def recall_stale(self, header: str | None, now: int) -> Caller | None:
@@ -67,12 +73,18 @@ class Access:
         except AccessDenied:
             self._forget(header)
             raise
-        self._remember(header, _Remembered(caller, now, expires_at))
+        if caller.ticket is None:
+            self._remember(header, _Remembered(caller, now, expires_at))
         return caller
 
     def holder(self, key_id: str, now: int) -> Caller:
         """Return whom a key belongs to, for who proved it before; AccessDenied once it expired or was revoked."""
         return holder(self._store, key_id, now)
+
+    def following(self, caller: Caller, spent_at: int) -> str:
+        """Return the one-time token that comes after the caller's, which was spent at `spent_at`."""
+        assert self._purse is not None
+        return self._purse.following(caller, spent_at)
 
     def all(self) -> list[AccessKeyRow]:
         """Return every key, oldest first, also those that are expired or revoked."""
@@ -85,6 +97,8 @@ class Access:
         return self._store.revoke_access_key(key_id, now)
 
     def _check(self, token: str, now: int, certificate: str | None) -> tuple[Caller, int]:
+        if self._purse is not None and token.startswith(PREFIX):
+            return self._purse.check(token, now, certificate), 0
         if self._tokens is not None and token.startswith("ey"):  # as the JSON of a JWT's header begins
             return self._tokens.check(token, now, certificate)
         return check_key(self._store, token, now)

@@ -24,7 +24,7 @@ class Caller:
     """Who a request comes from, as its credential says. The realm separates one caller's data from another's.
 
     `key_id` names the access key or client. A credential with a `certificate` (its thumbprint) counts only for a
-    request that was sent with that one.
+    request that was sent with that one. `ticket` is the id of a one-time token: it has yet to be spent.
     """
 
     name: str
@@ -33,12 +33,20 @@ class Caller:
     scopes: frozenset[str]
     level: Level = "key"
     certificate: str | None = None
+    ticket: bytes | None = None
 
 
 def require(caller: Caller, *scopes: str) -> None:
-    """Raise AccessDenied naming the first of `scopes` unless the caller has one of them."""
+    """Raise AccessDenied naming the first of `scopes` unless the caller has one of them.
+
+    A one-time token that lacks it is refused as a whole: it was given out for something else.
+    """
     if caller.scopes.isdisjoint(scopes):
-        raise AccessDenied(f"This needs the scope {' or '.join(scopes)}.", scope=scopes[0])
+        message = f"This needs the scope {' or '.join(scopes)}."
+        if caller.ticket is not None:
+            blame = (caller.realm, caller.name, f"used without the scope {scopes[0]}")
+            raise AccessDenied(message, error="insufficient_scope", blame=blame)
+        raise AccessDenied(message, scope=scopes[0])
 
 
 def bearer(header: str | None) -> str:

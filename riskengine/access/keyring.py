@@ -45,8 +45,13 @@ class Keyring:
                 self._read(now)
                 if self._is_due(now):
                     self._add(now)
-            shown = [key for key in self._keys if now - key.created_at >= SHOWN_MS]
-            return shown[-1] if shown else self._keys[0]
+            return self.latest(now)
+
+    def latest(self, at: int) -> SigningKey:
+        """Return the key that signs, or signed, at a time, of those known here: nothing is made or asked for."""
+        keys = self._keys
+        shown = [key for key in keys if at - key.created_at >= SHOWN_MS]
+        return shown[-1] if shown else keys[0]
 
     def all(self, now: int) -> list[SigningKey]:
         """Return every key that may have signed what still counts, or will soon, asking the store now and then."""

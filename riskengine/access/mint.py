@@ -7,12 +7,15 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from riskengine.access.clients import Clients, has_secret
+from riskengine.access.purse import LIFE_MS, Purse
 from riskengine.access.tokens import LIFE_SECONDS, Tokens
 from riskengine.errors import TokenRefused
 from riskengine.store.contract import ClientRow
 
 GRANT = "client_credentials"
-FIELDS = ("grant_type", "scope", "client_id", "client_secret")
+FIELDS = ("grant_type", "scope", "client_id", "client_secret", "count")
+# How many one-time tokens are given at once: as many as a large caller has logins under way.
+MOST_AT_ONCE = 1_000
 # One text for every reason, so that a refusal says nothing about which clients exist.
 UNKNOWN = "The client is unknown, expired or revoked, or did not prove who it is."
 
@@ -20,8 +23,8 @@ UNKNOWN = "The client is unknown, expired or revoked, or did not prove who it is
 class Mint:
     """Gives tokens to clients that prove who they are. Every time is ms since 1970. Thread-safe."""
 
-    def __init__(self, clients: Clients, tokens: Tokens) -> None:
-        self._clients, self._tokens = clients, tokens
+    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse) -> None:
+        self._clients, self._tokens, self._purse = clients, tokens, purse
 
     @property
     def issuer(self) -> str:
@@ -31,6 +34,10 @@ class Mint:
     def jwks(self, now: int) -> dict[str, Any]:
         """Return the public keys that access tokens are checked with."""
         return self._tokens.jwks(now)
+
+    def forget(self, now: int) -> None:
+        """Forget which one-time tokens were used, of those that have expired."""
+        self._purse.forget(now)
 
     def grant(
         self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
@@ -47,13 +54,15 @@ class Mint:
             raise TokenRefused(error, f"grant_type must be {GRANT}.")
         client = self._client(form, authorization, certificate, now)
         scopes = _scopes(form.get("scope"), client)
-        token = self._tokens.issue(client, scopes, certificate or client.certificate, now)
-        return {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": LIFE_SECONDS,
-            "scope": " ".join(scopes),
-        }
+        bound, told = certificate or client.certificate, {"token_type": "Bearer", "scope": " ".join(scopes)}
+        if not client.one_time:
+            if "count" in form:
+                raise TokenRefused("invalid_request", "count is for clients of one-time tokens.")
+            token = self._tokens.issue(client, scopes, bound, now)
+            return {"access_token": token, **told, "expires_in": LIFE_SECONDS}
+        tokens = self._purse.issue(client, scopes, bound, _count(form), now)
+        more = {"access_tokens": tokens} if "count" in form else {}
+        return {"access_token": tokens[0], **more, **told, "expires_in": LIFE_MS // 1000}
 
     def _client(
         self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
@@ -87,6 +96,13 @@ def _basic(header: str) -> tuple[str, str]:
     except (ValueError, binascii.Error) as error:
         raise TokenRefused("invalid_client", UNKNOWN) from error
     return unquote_plus(named), unquote_plus(secret)
+
+
+def _count(form: Mapping[str, str]) -> int:
+    given = form.get("count", "1")
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:8]) <= MOST_AT_ONCE):
+        raise TokenRefused("invalid_request", f"count must be a number from 1 to {MOST_AT_ONCE}.")
+    return int(given)
 
 
 def _scopes(asked: str | None, client: ClientRow) -> list[str]:

@@ -15,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 from riskengine.access.access import Access
 from riskengine.access.caller import Caller, require
 from riskengine.access.mint import Mint
+from riskengine.api.envelope import NEXT_TOKEN
 from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UNKNOWN_PARAMETER, Refused
 from riskengine.api.proxies import certificate_of
 from riskengine.audit import Audit
 from riskengine.check import decode
-from riskengine.errors import InvalidInput, StoreUnavailable, TokenRefused
+from riskengine.errors import AccessDenied, InvalidInput, StoreUnavailable, TokenRefused
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
 
@@ -28,6 +29,9 @@ ASK_SECONDS = 0.2
 BODY_SECONDS = 10.0
 # After the store did not answer, remembered callers are admitted at once for so long, not each after a wait.
 SILENT_MS = 1_000
+# How often the audit trail says the same of a client, and of how many clients that is remembered.
+NOTE_MS = 1_000
+MOST_NOTED = 4_096
 
 _encoder = msgspec.json.Encoder()
 JSON = (b"content-type", b"application/json")
@@ -36,8 +40,11 @@ JSON = (b"content-type", b"application/json")
 class Door:
     """Admits callers by their access key, without letting a slow or absent store hold up those it knows."""
 
-    def __init__(self, access: Access, clock: Callable[[], int], mint: Mint | None = None) -> None:
-        self._access, self._clock, self._mint = access, clock, mint
+    def __init__(
+        self, access: Access, clock: Callable[[], int], mint: Mint | None = None, audit: Audit | None = None
+    ) -> None:
+        self._access, self._clock, self._mint, self._audit = access, clock, mint, audit
+        self._noted: dict[tuple[str, str, str], int] = {}
         # Threads of its own: the store's other users must not be able to take them all.
         self._threads = ThreadPoolExecutor(2, "door")
         self._asked: dict[tuple[str | None, str | None], asyncio.Future[Caller]] = {}
@@ -76,6 +83,21 @@ class Door:
     def issuer(self) -> str:
         """In whose name tokens are given; "" where none are."""
         return "" if self._mint is None else self._mint.issuer
+
+    def following(self, caller: Caller, spent_at: int) -> str:
+        """Return the one-time token that comes after the caller's, which was spent at `spent_at`."""
+        return self._access.following(caller, spent_at)
+
+    def note(self, blame: tuple[str, str, str]) -> None:
+        """Have the audit trail say that a token was refused (whose realm, which client, why), once a second each."""
+        now = self._clock()
+        if self._audit is None or now - self._noted.get(blame, 0) < NOTE_MS:
+            return
+        if len(self._noted) >= MOST_NOTED:
+            self._noted.clear()
+        self._noted[blame] = now
+        realm, name, why = blame
+        self._threads.submit(self._audit.record, now, realm, name, "token.refused", "token", why=why)
 
     async def _ask(self, header: str | None, certificate: str | None, now: int) -> Caller:
         """Ask the store, once for all requests that wait for the same credential."""
@@ -127,7 +149,39 @@ def desk_in(scope: Scope) -> Desk:
 
 
 async def admit(request: Request, *scopes: str) -> Caller:
-    """Return the caller of `request`; raise AccessDenied unless it has one of `scopes`."""
+    """Return the caller of `request`; raise AccessDenied unless it has one of `scopes`.
+
+    A one-time token is spent by that.
+    """
+    caller = await recognise(request, *scopes)
+    await pay(request, caller)
+    return caller
+
+
+async def pay(request: Request, caller: Caller) -> None:
+    """Spend the caller's one-time token on a request that saves no event; AccessDenied if it was used before."""
+    if caller.ticket is None:
+        return
+    desk = desk_of(request)
+    try:
+        spent_at = await desk.live.pay(caller.ticket)
+    except AccessDenied as error:
+        raise spent(error, caller) from error
+    followed(request.scope, caller, spent_at)
+
+
+def followed(scope: Scope, caller: Caller, spent_at: int) -> None:
+    """Have the answer carry the token that comes after the caller's."""
+    scope["state"][NEXT_TOKEN] = desk_in(scope).door.following(caller, spent_at).encode()
+
+
+def spent(error: AccessDenied, caller: Caller) -> AccessDenied:
+    """Return the refusal of a token that was used before, with whom to blame for it."""
+    return AccessDenied(str(error), error=error.error, blame=(caller.realm, caller.name, "used before"))
+
+
+async def recognise(request: Request, *scopes: str) -> Caller:
+    """Return the caller of `request`, whose one-time token `pay` has to spend once the request is known to be right."""
     caller = await desk_of(request).door.admit(request.headers.get("authorization"), request.scope)
     require(caller, *scopes)
     return caller

@@ -26,6 +26,8 @@ _HEADERS = [
 _NAMES = frozenset(name for name, _ in _HEADERS)
 # An id proves nothing, so it need not be a secret: this asks the kernel once, not for each request.
 _bits = Random(secrets.randbits(256)).getrandbits  # noqa: S311
+# In the state of a scope: the one-time token that comes after the one it was sent with.
+NEXT_TOKEN = "next_token"  # noqa: S105 - a name
 GONE = 499  # nginx's number for a client that went away
 
 
@@ -53,6 +55,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = dressed(message.get("headers", ()), request_id)
+                if NEXT_TOKEN in scope["state"]:
+                    message["headers"].append((b"next-token", scope["state"][NEXT_TOKEN]))
                 self._count(scope, status, perf_counter() - begun)
             return send(message)
 

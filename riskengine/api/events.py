@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from riskengine.access.caller import require
-from riskengine.api.calls import admit, desk_of, document, no_parameters, reply
+from riskengine.api.calls import admit, desk_of, document, no_parameters, pay, recognise, reply
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.event import EVENT_FIELDS, STEP_UP_RESULTS, parse_report
 
@@ -29,7 +29,7 @@ async def read(request: Request) -> Response:
 
 async def report(request: Request) -> Response:
     """Take in how a step-up ended (scope `report`) or an analyst's verdict (scope `verdict`)."""
-    caller = await admit(request, "report", "verdict")
+    caller = await recognise(request, "report", "verdict")
     event_id = _event_id(request)
     body = await document(request, REPORT_BYTES)
     if isinstance(body, dict):
@@ -38,13 +38,15 @@ async def report(request: Request) -> Response:
         body = {**body, "event_id": event_id}
     parsed = parse_report(body)
     require(caller, "report" if parsed.result in STEP_UP_RESULTS else "verdict")
+    await pay(request, caller)
     return reply(await desk_of(request).live.report(parsed, caller.realm, caller.name))
 
 
 async def remediate(request: Request) -> Response:
     """End a user's being at risk (scope `verdict`): the account is back with its owner."""
-    caller = await admit(request, "verdict")
+    caller = await recognise(request, "verdict")
     user_id = _user_id(await document(request, REPORT_BYTES))
+    await pay(request, caller)
     return reply(await desk_of(request).live.remediate(user_id, caller.realm, caller.name))
 
 

@@ -14,10 +14,11 @@ from riskengine.access.caller import Caller
 from riskengine.api.calls import JSON, Desk, encoded
 from riskengine.api.envelope import GONE, REQUEST_ID, dressed, given_id, new_id
 from riskengine.api.problems import responded
-from riskengine.api.score import SCORE_BYTES, visible
+from riskengine.api.score import SCORE_BYTES, ticket_for, visible
 from riskengine.check import decode
+from riskengine.engine.arrival import Ticket
 from riskengine.engine.segment import Outcome
-from riskengine.errors import RiskEngineError
+from riskengine.errors import AccessDenied, RiskEngineError
 from riskengine.event import parse_event
 from riskengine.metrics import Bins, answered
 
@@ -59,16 +60,22 @@ class Lane:
             return False
         given = head.get(REQUEST_ID)
         request_id = (given_id([(REQUEST_ID, given)]) if given else None) or new_id()
-        tell = partial(self._tell, send, caller, request_id, begun)
         try:
-            self._desk.live.offer(parse_event(decode(body)), caller.realm, "report" in caller.scopes, tell)
+            event = parse_event(decode(body))
+            ticket = None if caller.ticket is None else ticket_for(event, caller.ticket)
+            tell = partial(self._tell, send, caller, request_id, begun, ticket)
+            self._desk.live.offer(event, caller.realm, "report" in caller.scopes, tell, ticket)
         except RiskEngineError:
             return False
         return True
 
-    def _tell(self, send: Send, caller: Caller, request_id: str, begun: float, outcome: Outcome) -> None:
+    def _tell(
+        self, send: Send, caller: Caller, request_id: str, begun: float, ticket: Ticket | None, outcome: Outcome
+    ) -> None:
         try:
             status, message = self._message(outcome, caller, request_id)
+            if ticket is not None:
+                message = self._settled(ticket, caller, outcome) + message
         except Exception as error:
             status, message = _problem(error, request_id)
         status = status if send(status, message) else GONE
@@ -76,6 +83,14 @@ class Lane:
         if bins is None:
             bins = self._bins[status] = answered(PATH, status)
         bins.observe(perf_counter() - begun)
+
+    def _settled(self, ticket: Ticket, caller: Caller, outcome: Outcome) -> bytes:
+        """Return the line that carries the next token; nothing where this one was not spent, or on something else."""
+        if isinstance(outcome, dict) and ticket.spent_at is not None:
+            return b"next-token: %b\r\n" % self._desk.door.following(caller, ticket.spent_at).encode()
+        if isinstance(outcome, AccessDenied):
+            self._desk.door.note((caller.realm, caller.name, "used before"))
+        return b""
 
     def _message(self, outcome: Outcome, caller: Caller, request_id: str) -> tuple[int, bytes]:
         if isinstance(outcome, RiskEngineError):

@@ -31,6 +31,7 @@ _POSTED = (
     *(problems.UNKNOWN_PARAMETER, problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID),
 )
 _ASKED = (*_KEYED, problems.UNKNOWN_PARAMETER, problems.INVALID_PARAMETER)
+_ONE_TIME = "The answer to a request with a one-time token carries the token after it (header `Next-Token`)."
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     (Path(__file__).parent / "manual.html").read_text(encoding="utf-8")
 )
@@ -140,7 +141,7 @@ def openapi() -> dict[str, Any]:
 def _operation(call: _Call) -> dict[str, Any]:
     operation: dict[str, Any] = {"summary": call.summary, "operationId": _operation_id(call)}
     if call.scopes:
-        operation["description"] = f"Needs an access key or token with the scope {' or '.join(call.scopes)}."
+        operation["description"] = f"Needs a key or token with the scope {' or '.join(call.scopes)}. {_ONE_TIME}"
         operation["security"] = [{"access_key": []}]
     if "{event_id}" in call.path:
         operation["parameters"] = [_in_path("event_id", "^[A-Za-z0-9._:~-]{1,128}$")]

@@ -171,6 +171,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, AccessDenied) and error.blame is not None:
+        request.app.state.desk.door.note(error.blame)
     return responded(error, request.state.request_id)
 
 

@@ -140,6 +140,7 @@ class TokenBody(Body):
     scope: str | None = Field(None, description="Scopes separated by blanks; all of the client's if absent")
     client_id: str | None = None
     client_secret: str | None = None
+    count: int | None = Field(None, ge=1, le=1000, description="How many one-time tokens to give at once")
 
 
 class StepUp(Shape):
@@ -307,6 +308,7 @@ class TokenAnswer(Shape):
     token_type: Literal["Bearer"]
     expires_in: int = Field(description="Seconds")
     scope: str = Field(description="What it may do, separated by blanks")
+    access_tokens: list[str] | None = Field(None, description="With `count`: so many one-time tokens, the first too")
 
 
 class AuthorizationServer(Shape):

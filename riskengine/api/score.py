@@ -8,9 +8,22 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from riskengine.access.caller import Caller, require
-from riskengine.api.calls import admit, decoded, desk_in, desk_of, document, header, reply, send_reply
+from riskengine.api.calls import (
+    decoded,
+    desk_in,
+    desk_of,
+    document,
+    followed,
+    header,
+    pay,
+    recognise,
+    reply,
+    send_reply,
+    spent,
+)
 from riskengine.api.problems import problem_of
-from riskengine.errors import Fault, InvalidInput, RiskEngineError
+from riskengine.engine.arrival import Ticket
+from riskengine.errors import AccessDenied, Fault, InvalidInput, RiskEngineError
 from riskengine.event import Event, parse_event
 
 SCORE_BYTES = 64 * 1024
@@ -35,22 +48,30 @@ class Score:
         caller = await desk.door.admit(header(scope, b"authorization"), scope)
         require(caller, "score")
         event = parse_event(await decoded(scope, receive, SCORE_BYTES))
-        [answer] = await desk.live.score([event], caller.realm, "report" in caller.scopes)
+        ticket = None if caller.ticket is None else ticket_for(event, caller.ticket)
+        [answer] = await desk.live.score([event], caller.realm, "report" in caller.scopes, ticket)
+        if ticket is not None:
+            if isinstance(answer, AccessDenied):
+                raise spent(answer, caller)
+            if ticket.spent_at is not None and isinstance(answer, dict):
+                followed(scope, caller, ticket.spent_at)
         await send_reply(visible(_raised(answer), caller), send)
 
 
 async def preview(request: Request) -> Response:
     """Decide on one login without remembering it."""
-    caller = await admit(request, "score")
+    caller = await recognise(request, "score")
     event = parse_event(await document(request, SCORE_BYTES))
+    await pay(request, caller)
     answers = await desk_of(request).live.preview([event], caller.realm, "report" in caller.scopes)
     return reply(visible(_raised(answers[0]), caller))
 
 
 async def batch(request: Request) -> Response:
     """Decide on up to 1,000 logins in order; one that is wrong gets its problem and does not fail the others."""
-    caller = await admit(request, "score")
+    caller = await recognise(request, "score")
     entries = _entries(await document(request, BATCH_BYTES))
+    await pay(request, caller)
     parsed = [_parsed(entry) for entry in entries]
     events = [event for event in parsed if isinstance(event, Event)]
     answers = iter(await desk_of(request).live.score(events, caller.realm, "report" in caller.scopes))
@@ -62,6 +83,16 @@ ROUTES = (
     Route("/score/batch", batch, methods=["POST"]),
     Route("/score/preview", preview, methods=["POST"]),
 )
+
+
+def ticket_for(event: Event, token: bytes) -> Ticket:
+    """Return the ticket of an event that was sent with this one-time token; InvalidInput if it has no id.
+
+    Without one a lost answer would cost the token: nothing could be sent again.
+    """
+    if event.event_id is None:
+        raise InvalidInput([Fault("/event_id", "is required with a one-time token")])
+    return Ticket(token)
 
 
 def _entries(body: Any) -> list[Any]:

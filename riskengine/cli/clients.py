@@ -39,6 +39,7 @@ def clients() -> None:
     metavar="FILE",
     help="The certificate (PEM) that it has to show; its tokens are bound to it (RFC 8705).",
 )
+@click.option("--one-time", is_flag=True, help="Give it tokens that work for one request each.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def create(
@@ -48,6 +49,7 @@ def create(
     realm: str,
     days: int,
     certificate: Path | None,
+    one_time: bool,
     as_json: bool,
 ) -> None:
     """Register a client and print its id and secret; the secret is kept nowhere and cannot be shown again."""
@@ -57,7 +59,7 @@ def create(
     thumbprint = None if certificate is None else _thumbprint(certificate)
     with closing(open_store(settings)) as store:
         audit = Audit(store, open_seal(settings, store))
-        row, secret = Clients(store).create(name, scopes, realm, now, days, certificate=thumbprint)
+        row, secret = Clients(store).create(name, scopes, realm, now, days, one_time=one_time, certificate=thumbprint)
         audit.record(now, realm, operator(), "client.create", row.id, name=name, scopes=list(row.scopes))
     _show(row, secret, as_json)
     click.echo(f"Client {row.id} ({name}) works until {day(row.expires_at)}.", err=True)

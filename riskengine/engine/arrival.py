@@ -27,12 +27,20 @@ class Journaled:
     item: bytes
 
 
+@dataclass(slots=True)
+class Ticket:
+    """The one-time token that an event was sent with, by its id. `spent_at`: when it was spent, None until then."""
+
+    id: bytes
+    spent_at: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One item of the sequence on its way in. `body` is complete: its event id and its time are set.
 
     `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `text` is an
-    event as it was given, see `canonical`.
+    event as it was given, see `canonical`. `ticket` is spent as the event is saved.
     """
 
     realm: str
@@ -42,14 +50,16 @@ class Arrival:
     who: str = ""
     degraded: tuple[str, ...] = ()
     text: bytes = b""
+    ticket: Ticket | None = None
 
 
-def receive(event: Event, realm: str, now: int, reports: bool) -> Arrival:
+def receive(event: Event, realm: str, now: int, reports: bool, ticket: Ticket | None = None) -> Arrival:
     """Return a live event's arrival at `now`; InvalidInput where its time is out of bounds."""
     occurred_at, clamped = arrive(event.occurred_at, now)
     named = event if event.event_id else replace(event, event_id=_new_id(now))
     whole = replace(named, occurred_at=occurred_at)
-    return Arrival(realm, whole, now, reports, degraded=("clock",) if clamped else (), text=canonical(named))
+    degraded = ("clock",) if clamped else ()
+    return Arrival(realm, whole, now, reports, degraded=degraded, text=canonical(named), ticket=ticket)
 
 
 def _new_id(now: int) -> str:

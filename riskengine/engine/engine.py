@@ -1,5 +1,6 @@
 """Locate, lock, admit, load, assess, save: one batch of the sequence against one store."""
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,12 @@ from riskengine.engine.arrival import Arrival, Journaled, receive
 from riskengine.engine.board import Board
 from riskengine.engine.culprit import Culprit, halves
 from riskengine.engine.gate import Gate
+from riskengine.engine.payment import SPENT
 from riskengine.engine.rows import event_rows
 from riskengine.engine.saved import from_journal, journal_record, opened, raw_of, report_detail
 from riskengine.engine.segment import Busy, Outcome, Segment
 from riskengine.engine.tokens import Tokeniser
-from riskengine.errors import NotFound, StoreUnavailable
+from riskengine.errors import AccessDenied, NotFound, StoreUnavailable
 from riskengine.event import Event, Report
 from riskengine.explain import explain
 from riskengine.history.record import blank
@@ -128,6 +130,12 @@ class Engine:
             with self.store.transaction() as tx:
                 outcomes.append(segment.preview(tx)[0])
         return outcomes
+
+    def pay(self, token: bytes, at: int) -> None:
+        """Spend a one-time token on what is no event; AccessDenied if it was used before."""
+        with self.store.transaction() as tx:
+            if tx.spend([(token, os.urandom(16), at)]):
+                raise AccessDenied(SPENT, error="invalid_token")
 
     def rehearse(self) -> None:
         """Answer a made-up login and forget it, so that nobody waits for what is slow only once."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from riskengine.engine.payment import UNPAID
 from riskengine.engine.rows import unpack_item
 from riskengine.engine.saved import journal_record
 from riskengine.engine.segment import Busy, Outcome, Segment
@@ -68,10 +69,14 @@ def _doubtful(segment: Segment, index: int) -> Doubtful | None:
     outcome = segment.outcomes[index]
     if isinstance(outcome, Busy) or index in segment.others:
         return None
+    entry = next((one for one in segment.entries if one.index == index), None)
+    if entry is not None and entry.arrival.ticket is not None and isinstance(outcome, dict):
+        # Whether it was paid for is in doubt too, and the journal must not do it instead: it has to be sent again.
+        return Doubtful(StoreUnavailable(UNPAID), None)
     item = segment.items.get(index)
     if item is None or not isinstance(outcome, dict):
         return Doubtful(outcome, None)
-    entry = next(one for one in segment.entries if one.index == index)
+    assert entry is not None
     kept = unpack_item(item)
     kept["fallback"] = True  # should it be saved from the journal, it comes late and teaches as such
     return Doubtful(outcome, journal_record(entry, outcome, kept))

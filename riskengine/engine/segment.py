@@ -15,6 +15,7 @@ from riskengine.engine.answer import Scene, answer, journey_rows, judged, told
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.attempts import count_attempts, spans
 from riskengine.engine.board import Board
+from riskengine.engine.payment import give_back, spend
 from riskengine.engine.rows import event_rows, pack_items, report_row, unpack_item
 from riskengine.engine.saved import (
     event_row,
@@ -113,6 +114,9 @@ class Segment:
         busy = self._lock(tx)
         self.outcomes |= {index: Busy("the user is held by another worker") for index in busy}
         waiting = [one for one in self.entries if one.index not in busy]
+        paid = spend(waiting, tx)
+        waiting = paid.entries
+        self.outcomes |= paid.refused
         fresh, stored, twins = claim(waiting, self.ids, tx)
         for one in waiting:
             if one.index in stored:
@@ -133,6 +137,7 @@ class Segment:
                 self.outcomes[repeat.index] = self.outcomes[first.index]
             else:
                 self.outcomes[repeat.index] = Conflict(OTHER_BODY)
+        give_back(paid, self.outcomes, tx)
         return self.outcomes
 
     def preview(self, tx: Transaction) -> dict[int, Outcome]:

@@ -41,11 +41,13 @@ class Standby:
         return isinstance(body, Event | Report) and hash((arrival.realm, body.event_id)) in self._pending
 
     def answer(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
-        """Return the outcome of each item; a report is StoreUnavailable, it has to be sent again."""
-        events = [arrival for arrival in arrivals if isinstance(arrival.body, Event)]
+        """Return the outcome of each item. A report is StoreUnavailable, and so is an event with a one-time token:
+        only the store can take these."""
+        served = [isinstance(arrival.body, Event) and arrival.ticket is None for arrival in arrivals]
+        events = [arrival for arrival, may in zip(arrivals, served, strict=True) if may]
         replies = iter(self._fallback(events)) if events else iter(())
         missing = StoreUnavailable("the store does not answer")
-        return [next(replies) if isinstance(arrival.body, Event) else missing for arrival in arrivals]
+        return [next(replies) if may else missing for may in served]
 
     def instead(self, arrivals: Sequence[Arrival], gate: Gate) -> list[Outcome]:
         """Return the outcomes of a batch given up on: as decided where that is or may be stored, else a fallback."""

@@ -198,6 +198,13 @@ class Transaction(Protocol):
     def claim_ids(self, claims: Sequence[tuple[bytes, int, bytes]]) -> dict[bytes, int]:
         """Claim (event_key, row id, fingerprint) each; return event_key → row id of those that were taken before."""
 
+    def spend(self, claims: Sequence[tuple[bytes, bytes, int]]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens (id, what it pays for, at) as used; return id → (what it paid for, at) of those that
+        were used before the call. No id stands there twice."""
+
+    def unspend(self, ids: Collection[bytes]) -> None:
+        """Take back what `spend` noted of these ids."""
+
     def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
         """Return the events with these event keys, by event key."""
 
@@ -286,6 +293,9 @@ class Store(Protocol):
 
     def signing_keys(self, kind: str) -> list[SigningKeyRow]:
         """Return the signing keys of one kind by number."""
+
+    def forget_spent(self, before: int, most: int) -> int:
+        """Forget one-time tokens that expired before a time, `most` at once; return how many."""
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force, whose id comes after those of all others; return it with its id."""

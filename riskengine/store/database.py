@@ -47,6 +47,9 @@ class Database(Protocol):
     def claim(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, int]:
         """Take the event ids that are free; return the others with their row ids. The claims' keys differ."""
 
+    def spend(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens that were not used; return the others with what they paid for, and when."""
+
     def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Iterable[Row]:
         """Give the rows of one of FINDS whose column is among `keys`."""
 

@@ -75,6 +75,7 @@ class MemoryStore:
         self._sessions: dict[bytes, SessionRow] = {}
         self._clients: dict[str, ClientRow] = {}
         self._signing_keys: dict[tuple[str, int], SigningKeyRow] = {}
+        self.spent: dict[bytes, tuple[bytes, int]] = {}
         self._policies: list[PolicyRow] = []
         self._meta: dict[str, bytes] = {}
         self.trail: list[tuple[int, str, str, str, str, bytes]] = []
@@ -178,6 +179,14 @@ class MemoryStore:
         self.ping()
         return [row for key, row in sorted(self._signing_keys.items()) if key[0] == kind]
 
+    def forget_spent(self, before: int, most: int) -> int:
+        """Forget one-time tokens that expired before a time, `most` at once; return how many."""
+        self.ping()
+        old = sorted(token for token in self.spent if token < before.to_bytes(6))[:most]
+        for token in old:
+            del self.spent[token]
+        return len(old)
+
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""
         self.ping()
@@ -264,6 +273,20 @@ class MemoryTransaction:
             if key not in ids:
                 self._set(ids, key, row)
         return taken
+
+    def spend(self, claims: Sequence[tuple[bytes, bytes, int]]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens as used; return those that were used before the call."""
+        spent = self._store.spent
+        taken = {token: spent[token] for token, _, _ in claims if token in spent}
+        for token, paid, at in claims:
+            if token not in taken:
+                self._set(spent, token, (paid, at))
+        return taken
+
+    def unspend(self, ids: Collection[bytes]) -> None:
+        """Take back what `spend` noted of these ids."""
+        for token in ids:
+            self._undo.append(partial(self._store.spent.__setitem__, token, self._store.spent.pop(token)))
 
     def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
         """Return the events with these event keys, by event key."""

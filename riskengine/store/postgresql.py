@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeEngine
 from riskengine.errors import SettingsError, StoreUnavailable
 from riskengine.store.pipeline import Talk
 from riskengine.store.statements import FINDS, Row, inserts
-from riskengine.store.tables import EVENT_IDS, EVENTS
+from riskengine.store.tables import EVENT_IDS, EVENTS, SPENT_TOKENS
 
 # A batch has 500 ms in all (DESIGN section 8): waiting for a lock may take half, a statement all of it.
 LOCK_MS = 250
@@ -108,6 +108,7 @@ class Postgresql:
         self.reader: Engine = self.engine
         self._writes = {name: _compiled(insert) for name, insert in inserts(_begun).items()}
         self._claim = _compiled(inserts(_begun)["event_ids"].returning(EVENT_IDS.c.event_key))
+        self._spend = _compiled(inserts(_begun)["spent_tokens"].returning(SPENT_TOKENS.c.id))
         given = _given(("state", Text()), ("id", BigInteger()))
         self._writes["states"] = _compiled(update(EVENTS).values(state=given.c.state).where(EVENTS.c.id == given.c.id))
         self._finds = {
@@ -169,6 +170,16 @@ class Postgresql:
         if len(taken) < len(others):
             raise StoreUnavailable("an event id was given back while it was asked for")
         return taken
+
+    def spend(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens that were not used; return the others with what they paid for, and when."""
+        [rows] = self._works[connection].ask((self._spend, self._turned("spent_tokens", claims)))
+        fresh = {token for (token,) in rows}
+        others = [claim[0] for claim in claims if claim[0] not in fresh]
+        spent = {token: (paid, at) for token, paid, at in self.find(connection, "spent", others)}
+        if len(spent) < len(others):
+            raise StoreUnavailable("a one-time token was given back while it was asked for")
+        return spent
 
     def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Sequence[Row]:
         """Return the rows of one of FINDS whose column is among `keys`."""

@@ -45,6 +45,7 @@ from riskengine.store.tables import (
     REPORTS,
     SESSIONS,
     SIGNING_KEYS,
+    SPENT_TOKENS,
     WORKERS,
 )
 
@@ -75,6 +76,16 @@ class SqlTransaction:
         wanted = sorted({claim[0]: claim for claim in reversed(claims)}.values())
         with translated():
             return self._database.claim(self._connection, wanted)
+
+    def spend(self, claims: Sequence[tuple[bytes, bytes, int]]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens as used; return those that were used before the call."""
+        with translated():
+            return self._database.spend(self._connection, sorted(claims))
+
+    def unspend(self, ids: Collection[bytes]) -> None:
+        """Take back what `spend` noted of these ids."""
+        with translated():
+            self._connection.execute(delete(SPENT_TOKENS).where(SPENT_TOKENS.c.id.in_(ids)))
 
     def find_events(self, keys: Collection[bytes]) -> dict[bytes, EventRow]:
         """Return the events with these event keys, by event key."""
@@ -280,6 +291,12 @@ class SqlStore:
         wanted = select(SIGNING_KEYS).where(SIGNING_KEYS.c.kind == kind).order_by(SIGNING_KEYS.c.number)
         with self._reading() as connection:
             return [SigningKeyRow(*row) for row in connection.execute(wanted)]
+
+    def forget_spent(self, before: int, most: int) -> int:
+        """Forget one-time tokens that expired before a time, `most` at once; return how many."""
+        old = select(SPENT_TOKENS.c.id).where(SPENT_TOKENS.c.id < before.to_bytes(6)).order_by(SPENT_TOKENS.c.id)
+        with self._writing() as connection:
+            return connection.execute(delete(SPENT_TOKENS).where(SPENT_TOKENS.c.id.in_(old.limit(most)))).rowcount
 
     def add_policy(self, row: PolicyRow) -> PolicyRow:
         """Store a change of the policy in force; return it with its id."""

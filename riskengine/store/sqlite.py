@@ -110,13 +110,23 @@ class Sqlite:
 
     def claim(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, int]:
         """Take the ids that are free; return the others with their row ids. Nobody can come between."""
+        taken: dict[bytes, int] = dict(self._take(connection, "event_ids", "taken", claims))
+        return taken
+
+    def spend(self, connection: Connection, claims: Sequence[Row]) -> dict[bytes, tuple[bytes, int]]:
+        """Note one-time tokens that were not used; return the others with what they paid for, and when."""
+        return {token: (paid, at) for token, paid, at in self._take(connection, "spent_tokens", "spent", claims)}
+
+    def _take(self, connection: Connection, name: str, found: str, claims: Sequence[Row]) -> Sequence[Row]:
+        """Insert the rows whose key is free; return what `found` gives of the others."""
         driver = _driver(connection)
         driver.execute("SAVEPOINT claims")
-        if driver.executemany(self._writes["event_ids"], claims).rowcount == len(claims):
-            return {}  # as nearly always: nobody has to be asked which were taken
+        if driver.executemany(self._writes[name], claims).rowcount == len(claims):
+            return []  # as nearly always: nobody has to be asked which were taken
         driver.execute("ROLLBACK TO claims")
-        taken: dict[bytes, int] = dict(self.find(connection, "taken", [claim[0] for claim in claims]))
-        self.write(connection, "event_ids", [claim for claim in claims if claim[0] not in taken])
+        taken = list(self.find(connection, found, [claim[0] for claim in claims]))
+        keys = {row[0] for row in taken}
+        self.write(connection, name, [claim for claim in claims if claim[0] not in keys])
         return taken
 
     def find(self, connection: Connection, name: str, keys: Collection[Any]) -> Iterable[Row]:

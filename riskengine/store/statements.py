@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, Select, Table, select
 
-from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, REPORTS
+from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, REPORTS, SPENT_TOKENS
 
 Row = tuple[Any, ...]
 
@@ -17,6 +17,7 @@ FINDS: dict[str, tuple[Select[Any], Column[Any]]] = {
         EVENT_IDS.c.event_key,
     ),
     "taken": (select(EVENT_IDS.c.event_key, EVENT_IDS.c.event), EVENT_IDS.c.event_key),
+    "spent": (select(SPENT_TOKENS), SPENT_TOKENS.c.id),
     "history": (select(HISTORIES), HISTORIES.c.user_ref),
 }
 
@@ -33,6 +34,7 @@ def inserts(begin: Callable[[Table], Any]) -> dict[str, Any]:
         "events": begin(EVENTS),
         "reports": begin(REPORTS),
         "event_ids": begin(EVENT_IDS).on_conflict_do_nothing(index_elements=EVENT_IDS.primary_key.columns),
+        "spent_tokens": begin(SPENT_TOKENS).on_conflict_do_nothing(index_elements=SPENT_TOKENS.primary_key.columns),
         "histories": histories.on_conflict_do_update(
             index_elements=HISTORIES.primary_key.columns,
             set_={name: histories.excluded[name] for name in replaced},

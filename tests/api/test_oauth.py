@@ -12,6 +12,7 @@ from riskengine.access.access import FRESH_MS, Access
 from riskengine.access.clients import OVERLAP_MS, Clients
 from riskengine.access.keyring import SHOWN_MS, SIGNS_MS, Keyring
 from riskengine.access.mint import Mint
+from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import LIFE_SECONDS, MOST_CHARACTERS, Tokens, new_signing_key
 from riskengine.api.proxies import thumbprint_of
 from riskengine.app import clock
@@ -34,8 +35,9 @@ class House:
         self.clients = Clients(self.store)
         self.keyring = Keyring(self.store, seal, "token", new_signing_key)
         self.tokens = Tokens(self.keyring, self.clients, ISSUER)
-        self.access = Access(self.store, self.tokens)
-        self.mint = Mint(self.clients, self.tokens)
+        self.purse = Purse(Keyring(self.store, seal, "one_time", new_secret), self.clients, self.store)
+        self.access = Access(self.store, self.tokens, purse=self.purse)
+        self.mint = Mint(self.clients, self.tokens, self.purse)
 
     def client(self, *scopes: str, certificate: str | None = None) -> tuple[ClientRow, dict[str, str]]:
         """Return a new client and the form by which it asks for a token."""

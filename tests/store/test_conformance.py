@@ -1,6 +1,7 @@
 """What every store promises, held against memory, SQLite and PostgreSQL alike."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -490,3 +491,30 @@ def test_one_signing_key_has_a_number_and_old_ones_are_forgotten(store: Store) -
 
     assert [row.number for row in store.signing_keys("a")] == [3, 4]
     assert store.signing_keys("b") == keys[3:]
+
+
+def test_a_one_time_token_is_spent_once_unless_that_is_undone(store: Store) -> None:
+    first, second = b"\0\0\0\0\0\1first", b"\0\0\0\0\0\2second"
+    with store.transaction() as tx:
+        assert tx.spend([(first, b"a", 1), (second, b"b", 2)]) == {}
+    with store.transaction() as tx:
+        assert tx.spend([(first, b"c", 3), (b"\0\0\0\0\0\3third", b"d", 4)]) == {first: (b"a", 1)}
+        tx.unspend([b"\0\0\0\0\0\3third"])
+    with suppress(ZeroDivisionError), store.transaction() as tx:
+        tx.spend([(b"\0\0\0\0\0\4fourth", b"e", 5)])
+        raise ZeroDivisionError
+
+    with store.transaction() as tx:
+        assert tx.spend([(b"\0\0\0\0\0\3third", b"f", 6), (b"\0\0\0\0\0\4fourth", b"g", 7)]) == {}
+
+
+def test_spent_tokens_are_forgotten_once_they_have_expired(store: Store) -> None:
+    ids = [at.to_bytes(6) + b"x" for at in (1, 2, 3)]
+    with store.transaction() as tx:
+        tx.spend([(each, b"a", 1) for each in ids])
+
+    assert store.forget_spent(3, 1) == 1
+    assert store.forget_spent(3, 10) == 1
+
+    with store.transaction() as tx:
+        assert tx.spend([(each, b"b", 2) for each in ids]) == {ids[2]: (b"a", 1)}
