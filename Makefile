@@ -22,6 +22,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@sh .ci/chromium
 	$(BIN)/python -m pytest -n $(JOBS)
 
 # The development lock holds everything the other one does, so an environment made for tests also serves.

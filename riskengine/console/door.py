@@ -53,6 +53,22 @@ def page(handler: Handler) -> Endpoint:
     return endpoint
 
 
+def watch(handler: Handler) -> Endpoint:
+    """Return an endpoint that a page asks by itself: that keeps no session alive, and leads nowhere."""
+
+    async def endpoint(request: Request) -> Response:
+        async def work() -> Response:
+            office, cookie = office_of(request), request.cookies.get(COOKIE, "")
+            visitor = await asyncio.to_thread(office.sessions.look, cookie, office.clock())
+            if visitor is None:
+                raise AccessDenied("Nobody is signed in.")
+            return await handler(request, visitor)
+
+        return await _told(request, work)
+
+    return endpoint
+
+
 def action(handler: Action, *scopes: str) -> Endpoint:
     """Return an endpoint for a form of ours, sent by who is signed in and has one of `scopes`."""
 

@@ -7,17 +7,22 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from riskengine.check import format_time, parse_time
 from riskengine.console import story
 from riskengine.console.credits import credits
 from riskengine.console.door import Form, see
 from riskengine.console.mask import masked_event
 from riskengine.console.office import office_of
 from riskengine.console.render import rendered
+from riskengine.console.rows import asker, row_of
+from riskengine.console.saved import saved
 from riskengine.console.sessions import Visitor
 from riskengine.errors import Fault, InvalidInput, NotFound
-from riskengine.event import EVENT_FIELDS, REPORT_RESULTS, STEP_UP_RESULTS, parse_report
+from riskengine.event import DAY_MS, EVENT_FIELDS, REPORT_RESULTS, STEP_UP_RESULTS, parse_report
 from riskengine.explain import decided
+from riskengine.inquiry.inquiry import Found
 
+AROUND_MS, MOST_AROUND = 7 * DAY_MS, 200
 VERDICTS = tuple(result for result in REPORT_RESULTS if result not in (*STEP_UP_RESULTS, "remediated"))
 
 
@@ -58,7 +63,38 @@ async def _show(request: Request, visitor: Visitor, what: str, *, is_masked: boo
     event_id = _event_id(request.path_params["event_id"])
     await _audit(request, visitor, what, event_id)
     found = await office_of(request).live.event(event_id, visitor.caller.realm)
-    return rendered(request, "event.html", **_told(found, is_masked), credits=credits(request))
+    around = await asyncio.to_thread(_around, request, visitor, found)
+    told = _told(found, is_masked) | {
+        "neighbours": [row_of(one, visitor) for one in around],
+        "links": _links(request, visitor, found),
+        "page": page_of(event_id),
+    }
+    return rendered(request, "event.html", **told, credits=credits(request))
+
+
+def _around(request: Request, visitor: Visitor, found: dict[str, Any]) -> list[Found]:
+    """Return the same user's events next in time, on both sides, with this one among them, newest first."""
+    inquiry, answer = office_of(request).inquiry, found["answer"]
+    if answer["user_ref"] is None:
+        return []
+    at = parse_time(found["event"]["occurred_at"])
+    span = {"since": format_time(at - AROUND_MS), "until": format_time(at + AROUND_MS)}
+    filters = inquiry.filters({"user_ref": answer["user_ref"], **span}, visitor.caller.realm)
+    events = inquiry.search(asker(visitor), filters, limit=MOST_AROUND).events
+    here = next((n for n, one in enumerate(events) if one.event.get("event_id") == answer["event_id"]), 0)
+    return events[max(0, here - 5) : here + 6]
+
+
+def _links(request: Request, visitor: Visitor, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return searches that this event suggests."""
+    event, answer = found["event"], found["answer"]
+    wanted = [
+        ("From this address", {"ip": event["ip"]}),
+        ("From this network", {"asn": str(answer["network"]["asn"] or "")}),
+        ("By this device", {"device_id": event.get("device_id") or ""}),
+    ]
+    seal, realm = office_of(request).live.engine.seal, visitor.caller.realm
+    return [(name, f"/console/search/{saved(one, realm, seal)}") for name, one in wanted if all(one.values())]
 
 
 def _told(found: dict[str, Any], is_masked: bool) -> dict[str, Any]:
@@ -81,7 +117,6 @@ def _told(found: dict[str, Any], is_masked: bool) -> dict[str, Any]:
         "how": story.how_rows(event, answer),
         "policy": story.policy_rows(answer),
         "reports": found["reports"],
-        "neighbours": [],
         "masked": is_masked,
     }
 

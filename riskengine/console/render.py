@@ -87,6 +87,7 @@ def words(code: str) -> str:
 
 PAGES = (
     ("/console", "Overview"),
+    ("/console/search", "Search"),
     ("/console/policy", "Policy"),
     ("/console/status", "Status"),
 )

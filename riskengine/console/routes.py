@@ -2,8 +2,8 @@
 
 from starlette.routing import Route
 
-from riskengine.console import event, home, policy, sign_in, status
-from riskengine.console.door import action, open_action, page
+from riskengine.console import event, home, policy, search, sign_in, status, users
+from riskengine.console.door import action, open_action, page, watch
 from riskengine.console.render import EDITION, STATIC, static
 
 ROUTES = (
@@ -15,6 +15,12 @@ ROUTES = (
     Route("/console/events/{event_id}", page(event.read), methods=["GET"]),
     Route("/console/events/{event_id}/reveal", action(event.reveal), methods=["POST"]),
     Route("/console/events/{event_id}/report", action(event.report, "verdict"), methods=["POST"]),
+    Route("/console/tail", watch(home.tail), methods=["GET"]),
+    Route("/console/search", page(search.ask), methods=["GET"]),
+    Route("/console/search", action(search.save), methods=["POST"]),
+    Route("/console/search/{search}", page(search.show), methods=["GET"]),
+    Route("/console/users/{user_ref}", page(users.read), methods=["GET"]),
+    Route("/console/users/{user_ref}/reveal", action(users.reveal), methods=["POST"]),
     Route("/console/policy", page(policy.policy), methods=["GET"]),
     Route("/console/status", page(status.status), methods=["GET"]),
     *(Route(f"/console/static/{EDITION}/{name}", static(name), methods=["GET"]) for name in STATIC),

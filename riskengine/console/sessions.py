@@ -60,6 +60,21 @@ class Sessions:
 
     def admit(self, cookie: str, now: int) -> Visitor | None:
         """Return who holds this cookie, and note that the session is in use; None when there is no such session."""
+        found = self._living(cookie, now)
+        if found is None:
+            return None
+        row, visitor = found
+        if now - row.seen_at >= SEEN_MS:
+            self._store.touch_session(row.digest, now)
+        return visitor
+
+    def look(self, cookie: str, now: int) -> Visitor | None:
+        """Return who holds this cookie, for what the page asks by itself: that keeps no session alive."""
+        found = self._living(cookie, now)
+        return None if found is None else found[1]
+
+    def _living(self, cookie: str, now: int) -> tuple[SessionRow, Visitor] | None:
+        """Return a session that has not ended; one that has is let go."""
         row = self._store.session(_digest(cookie))
         if row is None or row.kind != "session":
             return None
@@ -71,9 +86,7 @@ class Sessions:
         if now >= row.expires_at or now - row.seen_at >= IDLE_MS:
             self._store.end_session(row.digest)
             return None
-        if now - row.seen_at >= SEEN_MS:
-            self._store.touch_session(row.digest, now)
-        return Visitor(caller, _digest(f"csrf {cookie}").hex())
+        return row, Visitor(caller, _digest(f"csrf {cookie}").hex())
 
     def sign_out(self, cookie: str) -> None:
         """End the session of this cookie."""

@@ -1,5 +1,19 @@
 // The pages work without this. Times get the reader's own beside UTC, as a hint.
 "use strict";
-for (const time of document.querySelectorAll("time[datetime]")) {
-  time.title = new Date(time.dateTime).toLocaleString(undefined, { timeZoneName: "short" });
+function hint(part) {
+  for (const time of part.querySelectorAll("time[datetime]")) {
+    time.title = new Date(time.dateTime).toLocaleString(undefined, { timeZoneName: "short" });
+  }
+}
+hint(document);
+
+// What comes in now; not while nobody looks, nor while somebody is in the table.
+for (const part of document.querySelectorAll("[data-refresh]")) {
+  setInterval(async () => {
+    if (document.hidden || part.matches(":focus-within")) return;
+    const answer = await fetch(part.dataset.refresh, { redirect: "error" }).catch(() => null);
+    if (answer === null || !answer.ok) return;
+    part.innerHTML = await answer.text();
+    hint(part);
+  }, 5000);
 }
