@@ -20,7 +20,7 @@ from riskengine.console.sessions import Visitor
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.event import DAY_MS, EVENT_FIELDS, REPORT_RESULTS, STEP_UP_RESULTS, parse_report
 from riskengine.explain import decided
-from riskengine.inquiry.inquiry import Found
+from riskengine.inquiry.found import Found
 
 AROUND_MS, MOST_AROUND = 7 * DAY_MS, 200
 VERDICTS = tuple(result for result in REPORT_RESULTS if result not in (*STEP_UP_RESULTS, "remediated"))

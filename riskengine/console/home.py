@@ -17,7 +17,7 @@ from riskengine.console.rows import asker, row_of
 from riskengine.console.sessions import Visitor
 from riskengine.decision import DECISIONS
 from riskengine.explain import decided
-from riskengine.inquiry.inquiry import Found
+from riskengine.inquiry.found import Found
 
 HOUR_MS = 3_600_000
 HOURS = 24

@@ -8,9 +8,11 @@ from riskengine.console.mask import masked
 from riskengine.console.sessions import Visitor
 from riskengine.console.story import named
 from riskengine.explain import decided
-from riskengine.inquiry.inquiry import Asker, Found
+from riskengine.inquiry.found import Found
+from riskengine.inquiry.inquiry import Asker
 
 MOST_TOLD = 8
+FEW, SEVERAL_USERS = 20, 5  # below that one address says nothing of a proxy
 
 
 def asker(visitor: Visitor) -> Asker:
@@ -35,6 +37,23 @@ def row_of(found: Found, visitor: Visitor) -> dict[str, Any]:
         "user_href": f"/console/users/{reference}" if reference else None,
         "state": "" if found.state == "open" else found.state,
     }
+
+
+def hidden(found: Sequence[Found]) -> str | None:
+    """Return what to tell an operator whose proxy stands in front of everybody, from the last events; None else.
+
+    Most logins of several users come from one address, or from addresses that are nowhere.
+    """
+    users = {one.answer["user_ref"] for one in found}
+    if len(found) < FEW or len(users) < SEVERAL_USERS:
+        return None
+    _, most = Counter(one.event["ip"] for one in found).most_common(1)[0]
+    nowhere = sum(one.answer["location"] is None for one in found)
+    if max(most, nowhere) <= len(found) / 2:
+        return None
+    what = "come from one address" if most >= nowhere else "come from addresses that cannot be located"
+    said = f"Your proxy hides your users: most of the last {len(found)} logins {what}."
+    return f"{said} Send the client's own address in `ip`."
 
 
 def tallies(found: Sequence[Found], visitor: Visitor) -> list[tuple[str, list[tuple[str, int]]]]:

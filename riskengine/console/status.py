@@ -1,6 +1,7 @@
 """Whether all is well: places, store, journal, keys."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -10,11 +11,14 @@ from riskengine.check import format_time
 from riskengine.console.credits import credits
 from riskengine.console.office import Office, office_of
 from riskengine.console.render import rendered
+from riskengine.console.rows import asker, hidden
 from riskengine.console.sessions import Visitor
 from riskengine.errors import StoreUnavailable
+from riskengine.inquiry.found import Found
 from riskengine.locate.source import DAMAGED, OLD, SEED
 
 OLD_DAYS = 35
+LAST = 200  # events looked at for a proxy that hides users
 _DEGRADED = {
     SEED: "Location is known by country only: the city data could not be had. `riskengine geo fetch` gets it.",
     OLD: "The geolocation data is more than a year old: replace it.",
@@ -36,6 +40,8 @@ async def status(request: Request, visitor: Visitor) -> Response:
         alerts.append(f"{journal.pending():,} answered logins wait in the journal until the store takes them.")
     if store != "answers":
         alerts.append("The store does not answer.")
+    elif told := hidden(await asyncio.to_thread(_last, office, visitor)):
+        alerts.append(told)
     geo = [
         ("Data", source.name),
         ("Date", source.date),
@@ -53,6 +59,11 @@ async def status(request: Request, visitor: Visitor) -> Response:
     ]
     keys = await asyncio.to_thread(_keys, office, visitor.caller.realm, now)
     return rendered(request, "status.html", alerts=alerts, geo=geo, store=kept, keys=keys, credits=credits(request))
+
+
+def _last(office: Office, visitor: Visitor) -> Sequence[Found]:
+    filters = office.inquiry.filters({}, visitor.caller.realm)
+    return office.inquiry.search(asker(visitor), filters, limit=LAST).events
 
 
 def _store(office: Office) -> str:

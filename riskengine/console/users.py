@@ -21,7 +21,7 @@ from riskengine.console.rows import asker, row_of
 from riskengine.console.sessions import Visitor
 from riskengine.console.story import named
 from riskengine.errors import InvalidInput, NotFound
-from riskengine.inquiry.inquiry import Found
+from riskengine.inquiry.found import Found
 from riskengine.reason import spell_time
 
 LAST = 100
@@ -43,6 +43,8 @@ async def reveal(request: Request, visitor: Visitor, form: Form) -> Response:
 
 async def _show(request: Request, visitor: Visitor, *, is_masked: bool) -> Response:
     events = await asyncio.to_thread(_events, request, visitor)
+    reference = request.path_params["user_ref"]
+    known = await asyncio.to_thread(office_of(request).inquiry.user, asker(visitor), reference)
     user = events[0].event["user_id"]
     return rendered(
         request,
@@ -53,8 +55,10 @@ async def _show(request: Request, visitor: Visitor, *, is_masked: bool) -> Respo
         map=map_of(events),
         legs=[leg for one in events if (leg := _leg_row(one))],
         hours=hours_of(events),
-        knows=_known(events, is_masked),
-        page=f"/console/users/{request.path_params['user_ref']}",
+        networks=_networks(events),
+        known=known,
+        trusted=trusted(known, is_masked),
+        page=f"/console/users/{reference}",
         credits=credits(request),
     )
 
@@ -111,10 +115,25 @@ def hours_of(events: Sequence[Found]) -> Markup:
     return picture(week("Logins by weekday and hour, UTC", counts))
 
 
-def _known(events: Sequence[Found], is_masked: bool) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Return by what and from where this user comes."""
-    devices = Counter(one.event["device_id"] for one in events if one.event.get("device_id"))
-    shown = [(masked(name) if is_masked else name, count) for name, count in devices.most_common(8)]
-    places = Counter(named(one.answer["location"]) for one in events if one.answer["location"])
-    networks = Counter(one.answer["network"]["name"] or one.answer["network"]["kind"] for one in events)
-    return [("Places", places.most_common(8)), ("Networks", networks.most_common(8)), ("Devices", shown)]
+def trusted(known: dict[str, Any], is_masked: bool) -> list[dict[str, Any]]:
+    """Return the places, countries, networks and devices that the engine knows of this user, and how far it trusts
+    them."""
+    told = [
+        *(("place", one["place"] or f"{one['latitude']}, {one['longitude']}", one) for one in known["places"]),
+        *(("country", one["country"], one) for one in known["countries"]),
+        *(("network", one["name"] or f"AS{one['asn']}", one) for one in known["networks"]),
+        *(("device", _device(one, is_masked), one) for one in known["devices"]),
+    ]
+    return [{"kind": kind, "name": name, **one} for kind, name, one in told]
+
+
+def _device(one: dict[str, Any], is_masked: bool) -> str:
+    if not one["sent"]:
+        return "none sent"
+    device = one["device_id"]
+    return "not seen lately" if device is None else masked(device) if is_masked else device
+
+
+def _networks(events: Sequence[Found]) -> list[tuple[str, int]]:
+    """Return the networks of the last events, the most frequent first."""
+    return Counter(one.answer["network"]["name"] or one.answer["network"]["kind"] for one in events).most_common(8)

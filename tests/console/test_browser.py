@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -73,7 +74,7 @@ def tell_story(url: str, key: str) -> None:
     """Have a user of New York, of many days, turn up in Tokyo; and one whose every field is hostile."""
     now = clock()
     ana = {"user_id": "ana", "ip": NEW_YORK, "user_agent": CHROME, "device_id": "laptop", "mfa": "passed"}
-    events = [
+    events: list[dict[str, Any]] = [
         ana | {"occurred_at": format_time(now - (day * 1440 + 10 + 37 * day) * MINUTE_MS)} for day in range(9, 0, -1)
     ]
     events.append(ana | {"occurred_at": format_time(now - 20 * MINUTE_MS)})

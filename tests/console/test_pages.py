@@ -44,3 +44,12 @@ def test_a_file_of_the_page_is_kept_by_the_browser(browser: Browser) -> None:
     assert answer.status_code == 200
     assert "immutable" in answer.headers["cache-control"]
     assert "url(" not in answer.text
+
+
+def test_a_proxy_that_hides_everybody_is_told(browser: Browser, ago: Callable[[float], str]) -> None:
+    for number in range(40):
+        body = {"user_id": f"behind-{number}", "ip": "10.0.0.1", "occurred_at": ago(1)}
+        assert browser.service.post("/score", body).status_code == 200
+    browser.sign_in("events:read")
+
+    assert "Your proxy hides your users" in browser.get("/console/status").text

@@ -45,7 +45,7 @@ def test_what_is_asked_for_is_found(
     event_id = come(browser, user, ago(5))
     browser.sign_in("events:read", "verdict")
 
-    page = browser.post("/console/search", csrf=browser.csrf(), user_id=user, **filters)
+    page = browser.post("/console/search", None, csrf=browser.csrf(), user_id=user, **filters)
 
     assert page.status_code == 200
     assert (f"/console/events/{event_id}" in page.text) == finds
@@ -131,3 +131,16 @@ def test_the_overview_shows_what_came_in(browser: Browser, user: str, ago: Calla
 
     assert f"/console/events/{event_id}" in browser.get("/console").text
     assert f"/console/events/{event_id}" in browser.get("/console/tail").text
+
+
+def test_what_the_engine_trusts_stands_on_the_users_page(
+    browser: Browser, user: str, ago: Callable[[float], str]
+) -> None:
+    come(browser, user, ago(5), device_id="laptop", mfa="passed")
+    browser.sign_in("events:read", "verdict")
+    reference = browser.service.get(f"/events/{user}-{NEW_YORK}").json()["answer"]["user_ref"]
+
+    page = browser.get(f"/console/users/{reference}").text
+
+    assert "1 logins learned on 1 days" in page
+    assert "trusted" in page
