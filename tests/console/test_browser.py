@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect, sync_playwright
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.app import build, clock
 from riskengine.check import format_time
 from riskengine.cli.serve import configured
