@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test bench bench-scale bench-replay quality faults
+.PHONY: help run test bench bench-scale bench-queries bench-replay quality faults
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
 	@echo "make bench  how fast it is on this machine, beside an empty route and a naive engine; ARGS=--short: a quick look"
 	@echo "make bench-scale  the same store almost empty and with 10 million events; ARGS=--ci: with a hundredth of that"
+	@echo "make bench-queries  how long the first pages of searches take over 10 million events; ARGS='--events 200000': fewer"
 	@echo "make faults  what happens when things fail, as long and as often as promised (the tests do it in short)"
 	@echo "make bench-replay  how fast a log is replayed, beside plain scripts; ARGS=--short: a quick look"
 	@echo "make quality  how well the default policy decides over populations it was not tuned to"
@@ -53,6 +54,9 @@ bench-scale: $(VENV)/.dev
 
 bench-replay: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.replay $(ARGS)
+
+bench-queries: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.queries $(ARGS)
 
 quality: $(VENV)/.dev
 	$(BIN)/python -m tests.quality --seeds 100-109

@@ -33,8 +33,9 @@ from riskengine.console.office import Office, Patience
 from riskengine.console.routes import ROUTES as PAGES
 from riskengine.console.sessions import Sessions
 from riskengine.engine.engine import Engine
-from riskengine.errors import DataError, SealKeyError, SettingsError
+from riskengine.errors import DataError, SealKeyError, SettingsError, StoreUnavailable
 from riskengine.inquiry.inquiry import Inquiry
+from riskengine.inquiry.rollup import Rollup
 from riskengine.journal import Journal
 from riskengine.live import Live
 from riskengine.locate.locator import Locator
@@ -59,6 +60,8 @@ UPKEEP_SECONDS = 3600.0
 # How often used tokens that have expired are forgotten.
 FORGET_SECONDS = 60.0
 UPKEEP_FIRST_SECONDS = 60.0
+# How often is looked whether events are to be counted.
+STATISTICS_SECONDS = 10.0
 # Loggers of libraries that speak at INFO of what nobody operates.
 _QUIET = ("alembic", "asyncio", "sqlalchemy", "uvicorn")
 _log = structlog.get_logger("riskengine.app")
@@ -229,8 +232,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests, and stop it after the last of them: waiting ones are answered first."""
     parts: Parts = app.state.parts
     await parts.live.start()
-    looking = _watch(parts.locator, app.state.settings.reload_seconds)
-    beside = (looking, _follow(parts), _tend(parts.upkeep), _forget(parts.mint))
+    beside = (
+        _watch(parts.locator, app.state.settings.reload_seconds),
+        _follow(parts),
+        _tend(parts.upkeep),
+        _forget(parts.mint),
+        _count(Rollup(parts.store)),
+    )
     watching = [asyncio.create_task(task) for task in beside]
     if metrics.SHARED:
         watching.append(asyncio.create_task(_pass_on(app)))
@@ -322,6 +330,18 @@ async def _tend(upkeep: Upkeep) -> None:
         except Exception:  # a defect in one run must not end the task for the next
             _log.exception("upkeep broken")
         await asyncio.sleep(UPKEEP_SECONDS)
+
+
+async def _count(rollup: Rollup) -> None:
+    """Count events by the hour, beside scoring."""
+    while True:
+        await asyncio.sleep(random.uniform(0.5, 1) * STATISTICS_SECONDS)  # noqa: S311 (so that processes do not collide)
+        try:
+            await asyncio.to_thread(rollup.run, clock())
+        except StoreUnavailable as error:
+            _log.warning("statistics wait", reason=str(error))
+        except Exception:  # a defect in one run must not end the task for the next
+            _log.exception("statistics broken")
 
 
 def start_logging(log_format: str) -> None:

@@ -81,6 +81,10 @@ _CALLS = (
         None, None, _ASKED, schema.ExportQuery,
     ),
     _Call(
+        "get", "/stats", "Counts over time by decision, reason, country and network", ("events:read",),
+        None, schema.Statistics, _ASKED, schema.StatisticsQuery,
+    ),
+    _Call(
         "get", "/users/{user_ref}", "What the engine knows of a user, and their last events", ("events:read",),
         None, schema.Person, (*_KEYED, problems.UNKNOWN_PARAMETER, problems.NOT_FOUND),
     ),

@@ -295,6 +295,14 @@ class SearchBody(Filters):
     total: bool | None = Field(None, description="Count what matches: exact up to 10,000, then 10,000+")
 
 
+class StatisticsQuery(Shape):
+    """Which time, in which steps."""
+
+    since: str | None = Field(None, description="RFC 3339; a week before `until` unless given")
+    until: str | None = Field(None, description="RFC 3339; now unless given")
+    step: Literal["hour", "day"] | None = Field(None, description="hour unless given; at most 1,000 of them")
+
+
 class ExportQuery(Filters):
     """What is wanted, in which format."""
 
@@ -453,6 +461,27 @@ class Person(Shape):
     last_events: list[FoundEvent] = Field(description="Newest first, 50 at most")
 
 
+class Counted(Shape):
+    """How many events showed a value."""
+
+    value: str
+    events: int
+    over_time: list[int] = Field(description="One number for each of `times`")
+
+
+class Statistics(Shape):
+    """Counts over time. They are kept beside scoring and may lag."""
+
+    step: Literal["hour", "day"]
+    times: list[str] = Field(description="The beginnings of the steps, RFC 3339")
+    lag_seconds: float | None = Field(description="How old the counts of the last two hours are; null before the first")
+    whole_since: str | None = Field(description="How far back all hours were counted so far")
+    decision: list[Counted]
+    reason: list[Counted]
+    country: list[Counted]
+    network: list[Counted] = Field(description="By kind")
+
+
 class StoredEvent(Shape):
     """One event as stored, its answer, and the reports on it."""
 
@@ -475,6 +504,6 @@ class Status(Shape):
 
 BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, TokenBody)
 ANSWERS = (
-    Answer, BatchAnswer, StoredEvent, EventPage, Person, Accepted, TokenAnswer, AuthorizationServer, PublicKeys,
-    Status, Problem,
+    Answer, BatchAnswer, StoredEvent, EventPage, Person, Statistics, Accepted, TokenAnswer, AuthorizationServer,
+    PublicKeys, Status, Problem,
 )  # fmt: skip

@@ -76,6 +76,17 @@ async def person(request: Request) -> Response:
     return reply(await asyncio.to_thread(desk_of(request).inquiry.user, asker, user_ref))
 
 
+async def counts(request: Request) -> Response:
+    """Return counts over time."""
+    caller = await admit(request, "events:read")
+    try:
+        given = asked(request.query_params, ("since", "until", "step"))
+        inquiry = desk_of(request).inquiry
+        return reply(await asyncio.to_thread(inquiry.statistics, Asker(caller.name, caller.realm), given))
+    except InvalidInput as error:
+        raise refused(error) from error
+
+
 def _format(given: str) -> str:
     if given not in FORMATS:
         raise InvalidInput([Fault("/format", f"must be one of {', '.join(FORMATS)}")])
@@ -152,5 +163,6 @@ ROUTES = (
     Route("/events", listed, methods=["GET"]),
     Route("/events/search", found, methods=["POST"]),
     Route("/events/export", exported, methods=["GET"]),
+    Route("/stats", counts, methods=["GET"]),
     Route("/users/{user_ref}", person, methods=["GET"]),
 )

@@ -16,19 +16,21 @@ from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.explain import explain
 from riskengine.history.record import unpack
-from riskengine.inquiry import cursor
+from riskengine.inquiry import cursor, statistics
 from riskengine.inquiry.filters import Filters, parse_filters
 from riskengine.inquiry.found import Found, found_in
 from riskengine.inquiry.person import person
+from riskengine.inquiry.rollup import state_of
 from riskengine.seal import Seal
 from riskengine.store import search
 from riskengine.store.search import Place
 from riskengine.store.sql import SqlStore
+from riskengine.store.statistics import kept
 
 ORDERS = ("time", "score")
 LIMIT, MOST_LIMIT = 100, 1_000
 LOOKED_AT = 5_000  # rows that a page looks at, whatever is asked for …
-OPENED = 1_000  # … and how many it opens where only that tells
+OPENED = 500  # … and how many it opens where only that tells
 BY_SCORE = 20_000  # events that a time range may hold to be ordered by score
 COUNTED, COUNT_LOOKED_AT = 10_000, 20_000
 LAST_EVENTS = 50  # of a user, shown with what is known of them
@@ -151,11 +153,26 @@ class Inquiry:
         [record] = unpack([self._seal.open(history.record, history.realm, "history", user)])
         return {"user_ref": user_ref, **person(record, [one for _, one in found], asker.realm, self._seal)}
 
+    def statistics(self, asker: Asker, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return counts over time by decision, reason, country and network: `since`, `until`, `step` (hour or day).
+
+        The last seven days by the hour unless given. They are kept beside scoring; the answer says how far behind.
+
+        The members stand in riskengine/inquiry/statistics.py.
+        """
+        now = self._clock()
+        asked = statistics.Range(given, now)
+        state = state_of(self._store)
+        with self._store.reading() as connection:
+            rows = kept(connection, asker.realm, asked.first, asked.end)
+        return statistics.told(asked, rows, state, now)
+
     def _each(self, filters: Filters) -> Iterator[Found]:
-        place, done = None, False
+        place, done, limit = None, False, LIMIT
         while not done:
             with self._store.reading() as connection:
-                found, place, done = self._walk(connection, filters, place, MOST_LIMIT)
+                found, place, done = self._walk(connection, filters, place, limit)
+            limit = MOST_LIMIT  # the first ones come soon
             yield from (one for _, one in found)
 
     def _newest(self, connection: Connection, realm: str, filters: Filters, place: Place | None, limit: int) -> Page:

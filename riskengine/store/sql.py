@@ -216,6 +216,11 @@ class SqlStore:
         with self._reading() as connection:
             yield connection
 
+    def write(self, work: Callable[[Connection], object]) -> None:
+        """Let `work` write, all or nothing: for the statements of statistics.py."""
+        with self._writing() as connection:
+            work(connection)
+
     def add_access_key(self, row: AccessKeyRow) -> None:
         """Store an access key; a second one of the same id is a Conflict."""
         values = asdict(row) | {"scopes": " ".join(row.scopes)}

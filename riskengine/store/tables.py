@@ -271,6 +271,19 @@ AUDIT = Table(
     Column("detail", LargeBinary, nullable=False),
 )
 
+# Events by the hour, counted apart from scoring, see statistics.py.
+STATISTICS = Table(
+    "statistics",
+    METADATA,
+    Column("hour", BigInteger, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("dimension", String(16), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "realm", "dimension", "value"),
+    sqlite_with_rowid=False,
+)
+
 META = Table(
     "meta",
     METADATA,

@@ -3,7 +3,8 @@
 Users and histories come through the front door (`riskengine replay --save`); what is multiplied here is their events,
 with the rows that an event leaves in the other tables. Secondary indexes are dropped before and built afterwards,
 primary keys are filled in their own order, and nothing is synced before the end. A copy's user and event id are its
-own, in its columns and inside its sealed blobs; place, device and decision are those of the event it was copied from.
+own, in its columns and inside its sealed blobs, and so is the time in its columns; place, device and decision are those
+of the event it was copied from.
 """
 
 import sqlite3
@@ -26,9 +27,10 @@ from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EV
 REALM = "default"
 _TEMPLATES = 2_000
 _AT_ONCE = 50_000
+MONTH_MS = 30 * 86_400_000  # over which copies are spread
 _MS = 1 << 22  # how far apart row ids of two ms are
 _COLUMNS = [column.name for column in EVENTS.columns]
-_OWN = ("id", "event_key", "fingerprint", "user_ref", "user_seq", "raw", "assessment")
+_OWN = ("id", "event_key", "fingerprint", "user_ref", "user_seq", "occurred_at", "raw", "assessment")
 Row = Sequence[Any]
 
 
@@ -72,6 +74,7 @@ def _events(
     refs = [tokeniser.user_ref(REALM, f"u{number:08d}") for number in range(users)]
     first = int(stored[0][0]) - (events + 1) * _MS
     place = [_COLUMNS.index(name) for name in _OWN]
+    ends = min(row[_COLUMNS.index("occurred_at")] for row in stored)
     for number in range(events):
         values, raw, assessment, their_id, their_user, their_ref = next(templates)
         user, row_id, own_id = number % users, first + number * _MS, event_id(number)
@@ -82,7 +85,9 @@ def _events(
         blobs = (("raw", raw), ("assessment", assessment))
         sealed = [seal.seal(compressed(blob), REALM, name, row_id) for name, blob in blobs]
         row = list(values)
-        for at, value in zip(place, (row_id, key, key[::-1], ref, 2 + number // users, *sealed), strict=True):
+        occurred_at = ends - (events - number) * MONTH_MS // events
+        own = (row_id, key, key[::-1], ref, 2 + number // users, occurred_at, *sealed)
+        for at, value in zip(place, own, strict=True):
             row[at] = value
         yield row
         if number % _AT_ONCE == 0:

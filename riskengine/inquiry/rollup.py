@@ -1,0 +1,86 @@
+"""Keeps the counts by the hour, beside scoring: the last hours again and again, all others in turn.
+
+Events come late, from other clocks, journals and replays; counting whole hours again needs no word of each. The last
+two hours are at most a minute behind; what comes late for an earlier one is there after the next round through all.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from riskengine.store import statistics
+from riskengine.store.sql import SqlStore
+from riskengine.store.statistics import HOUR_MS
+
+EVERY_MS = 30_000
+ROUND_SECONDS = 1.0  # of a run, for hours in turn
+_STATE = "statistics"
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far it is. `begun_at` and `counted_at` (ms since 1970) are of the last run, `next_hour` is the next in turn,
+    `whole_since` the oldest hour counted so far without a gap up to now."""
+
+    begun_at: int = 0
+    counted_at: int = 0
+    next_hour: int | None = None
+    whole_since: int | None = None
+
+
+def state_of(store: SqlStore) -> State:
+    """Return how far the counts are; all zero before the first run."""
+    kept = store.meta(_STATE)
+    return State() if kept is None else msgspec.json.decode(kept, type=State)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """Counts in one store. Any number of processes may run it: one at a time does, as good as always."""
+
+    store: SqlStore
+
+    def run(self, now: int) -> bool:
+        """Count what is due at `now`, ms since 1970; False where another process did so just now."""
+        state = state_of(self.store)
+        if now - state.begun_at < EVERY_MS:
+            return False
+        self._note(msgspec.structs.replace(state, begun_at=now))
+        with self.store.reading() as connection:
+            oldest = statistics.first_hour(connection)
+        this = now // HOUR_MS
+        self._count((this, this - 1))
+        oldest = this if oldest is None else oldest
+        upper = this - 2 if state.next_hour is None or state.next_hour < oldest else min(state.next_hour, this - 2)
+        lowest = self._in_turn(range(upper, oldest - 1, -1))
+        reached = upper + 1 if lowest is None else lowest
+        # The first round goes back without a gap; later ones only correct.
+        whole = reached if state.whole_since is None else min(state.whole_since, reached)
+        self._note(State(now, now, reached - 1, whole))
+        return True
+
+    def _in_turn(self, hours: Iterable[int]) -> int | None:
+        """Count these hours until the time for it is over, one at least; return the last one counted."""
+        end, last = time.monotonic() + ROUND_SECONDS, None
+        for hour in hours:
+            self._count((hour,))
+            last = hour
+            if time.monotonic() > end:
+                break
+        return last
+
+    def _count(self, hours: Iterable[int]) -> None:
+        for hour in hours:
+            with self.store.reading() as connection:
+                counts = statistics.counted(connection, hour)
+                if statistics.is_kept(connection, hour, counts):
+                    continue
+            with suppress(IntegrityError):  # another process counted the same hour at the same moment
+                self.store.write(partial(statistics.keep, hour=hour, counts=counts))
+
+    def _note(self, state: State) -> None:
+        self.store.set_meta(_STATE, msgspec.json.encode(state))

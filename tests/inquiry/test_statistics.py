@@ -1,0 +1,96 @@
+"""Counts over time: of every event, also of those that come late, and how far behind they say they are."""
+
+from collections import Counter
+
+import pytest
+
+from riskengine.check import format_time
+from riskengine.errors import InvalidInput
+from riskengine.inquiry import rollup
+from riskengine.inquiry.inquiry import Asker, Inquiry
+from riskengine.inquiry.rollup import EVERY_MS, Rollup
+from riskengine.seal import Seal
+from riskengine.store import statistics
+from riskengine.store.sql import SqlStore
+from tests.inquiry.conftest import CROWD, NOW, OTHERS
+from tests.inquiry.events import BEGIN_MS, HOUR_MS, Login, save
+
+ASKER = Asker("tester", "default")
+ALL = {"since": format_time(BEGIN_MS - HOUR_MS)}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run count all hours, however slow the machine."""
+    monkeypatch.setattr(rollup, "ROUND_SECONDS", 60)
+
+
+def counts(inquiry: Inquiry, dimension: str, asker: Asker = ASKER) -> dict[str, int]:
+    return {one["value"]: one["events"] for one in inquiry.statistics(asker, ALL)[dimension]}
+
+
+def test_every_event_of_a_realm_is_counted(
+    inquiry: Inquiry, sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_AT_ONCE", 3)
+    assert inquiry.statistics(ASKER, ALL)["lag_seconds"] is None
+    assert Rollup(sql_store).run(NOW)
+
+    assert counts(inquiry, "decision") == Counter(one.decision for one in CROWD)
+    assert counts(inquiry, "reason") == Counter(code for one in CROWD for code in one.reasons)
+    assert counts(inquiry, "country") == Counter(one.country for one in CROWD if one.country)
+    assert counts(inquiry, "network", Asker("tester", "other")) == Counter(one.network for one in OTHERS)
+    found = inquiry.statistics(ASKER, ALL)
+    assert (found["lag_seconds"], found["whole_since"]) == (0.0, format_time(BEGIN_MS // HOUR_MS * HOUR_MS))
+    for one in found["decision"]:
+        by_hour = Counter(login.occurred_at // HOUR_MS for login in CROWD if login.decision == one["value"])
+        assert [n for n in one["over_time"] if n] == [by_hour[hour] for hour in sorted(by_hour)]
+
+
+def test_by_the_day_are_as_many_as_by_the_hour(inquiry: Inquiry, sql_store: SqlStore) -> None:
+    Rollup(sql_store).run(NOW)
+    by_hour, by_day = (inquiry.statistics(ASKER, ALL | {"step": step}) for step in ("hour", "day"))
+    assert [one["events"] for one in by_hour["decision"]] == [one["events"] for one in by_day["decision"]]
+    assert all(time.endswith("T00:00:00.000Z") for time in by_day["times"])
+
+
+def test_what_comes_late_is_counted_by_the_next_round(inquiry: Inquiry, sql_store: SqlStore, seal: Seal) -> None:
+    Rollup(sql_store).run(NOW)
+    save(sql_store, seal, [Login(9_000, occurred_at=BEGIN_MS + HOUR_MS), Login(9_001, occurred_at=NOW)])
+    assert not Rollup(sql_store).run(NOW + EVERY_MS - 1)
+    assert sum(counts(inquiry, "decision").values()) == len(CROWD)
+    assert Rollup(sql_store).run(NOW + EVERY_MS)
+    assert sum(counts(inquiry, "decision").values()) == len(CROWD) + 2
+
+
+def test_a_large_store_is_counted_bit_by_bit(
+    inquiry: Inquiry, sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "ROUND_SECONDS", 0)
+    begin = BEGIN_MS + 52 * HOUR_MS
+    found = []
+    for run in range(53):
+        Rollup(sql_store).run(begin + run * EVERY_MS)
+        found.append(sum(counts(inquiry, "decision").values()))
+    assert found == sorted(found)
+    assert (found[0] < len(CROWD) / 10, found[-1]) == (True, len(CROWD))
+    assert inquiry.statistics(ASKER, ALL)["whole_since"] == format_time(BEGIN_MS // HOUR_MS * HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"step": "minute"}, "/step must be one of hour, day"),
+        ({"since": "now"}, "/since must be an RFC 3339 time"),
+        ({"since": format_time(NOW), "until": format_time(NOW)}, "/until must be later than since"),
+        ({"since": format_time(BEGIN_MS - 1_000 * HOUR_MS)}, "/since must leave at most 1,000 steps"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused_by_name(empty: Inquiry, given: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        empty.statistics(ASKER, given)
+
+
+def test_of_an_empty_store_there_are_no_counts(empty: Inquiry, sql_store: SqlStore) -> None:
+    Rollup(sql_store).run(NOW)
+    assert empty.statistics(ASKER, {})["decision"] == []
