@@ -161,13 +161,20 @@ def zone_offset(zone: str, hour: int) -> float:
     >>> zone_offset("Europe/Lisbon", 0), zone_offset("Asia/Kathmandu", 490_000), zone_offset("Moon/Tycho", 0)
     (60.0, 345.0, nan)
     """
-    try:
-        there = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    there = _zone(zone)
+    if there is None:
         return nan  # a database may name what it likes; what a client names was checked
     offset = datetime.fromtimestamp(hour * 3600, there).utcoffset()
     assert offset is not None
     return offset.total_seconds() / 60
+
+
+@lru_cache(maxsize=1_024)  # more than there are: zoneinfo keeps eight, and reads the others from their files again
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _offsets(rows: Batch, labels: Sequence[Label]) -> np.ndarray:
