@@ -8,7 +8,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, MutableMapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
 from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
+from riskengine.compiled import FOLDER
 from riskengine.console.office import Office, Patience
 from riskengine.console.routes import ROUTES as PAGES
 from riskengine.console.sessions import Sessions
@@ -37,17 +38,18 @@ from riskengine.errors import DataError, SealKeyError, SettingsError, StoreUnava
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.inquiry.rollup import Rollup
 from riskengine.journal import Journal
+from riskengine.keyring import LOSS, KeyFile, Keys, KeySource, source_of
 from riskengine.live import Live
 from riskengine.locate.locator import Locator
 from riskengine.metrics import GEO_HELD
 from riskengine.policy.policy import Policy
-from riskengine.seal import Keys, Seal
+from riskengine.seal import Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
-from riskengine.upkeep import Upkeep
+from riskengine.upkeep.upkeep import Upkeep
 
 ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES)
 SEAL_CHECK = "seal_check"
@@ -82,6 +84,7 @@ class Parts:
     audit: Audit
     tracing: Tracing | None
     upkeep: Upkeep
+    keys: KeySource
 
     def close(self) -> None:
         """Let go of what `assemble` opened, where nothing was started."""
@@ -126,9 +129,10 @@ def open_seal(settings: Settings, store: Store) -> Seal:
     """
     check = store.meta(SEAL_CHECK)
     untouched = check is None and store.is_empty()
-    if not settings.key_file.exists():
+    source = source_of(settings)
+    if isinstance(source, KeyFile) and not source.path.exists():
         _make_key(settings, untouched)
-    seal = Seal(Keys.read(settings.key_file))
+    seal = Seal(source.read(), source.read)
     if check is not None:
         seal.verify_check(check)
     elif untouched:
@@ -141,7 +145,10 @@ def open_seal(settings: Settings, store: Store) -> Seal:
 def _make_key(settings: Settings, untouched: bool) -> None:
     missing = f"RISKENGINE_KEY_FILE {settings.key_file} is missing"
     if not untouched:
-        raise SealKeyError(f"{missing}, and the database holds data sealed with it: restore the file.")
+        raise SealKeyError(
+            f"{missing}, and the database holds data sealed with it: restore the file from its backup. Without it "
+            "nothing personal in there can ever be read again."
+        )
     if not settings.is_embedded:
         raise SealKeyError(
             f"{missing}: copy it from another server of this database, or make the first one with "
@@ -152,6 +159,8 @@ def _make_key(settings: Settings, untouched: bool) -> None:
     except SealKeyError:
         if not settings.key_file.exists():  # else another process was faster, and its key is read
             raise
+    else:
+        _log.warning("sealing key made", file=str(settings.key_file), keep=LOSS)
 
 
 def open_locator(settings: Settings) -> Locator:
@@ -171,7 +180,13 @@ def compile_core(policy: Policy, tell: Callable[[str], object]) -> None:
     """Have the scoring core compiled before anybody waits for a decision; `tell` what takes so long, where it does."""
     if not is_ready():
         tell("compiling the scoring core, once, ~30 s")
-    ready(policy)
+    try:
+        ready(policy)
+    except OSError as error:  # numba keeps what it compiles beside the other caches of this user
+        raise SettingsError(
+            f"The compiled scoring core cannot be written below {FOLDER} ({error.strerror}): make room there, or name "
+            "another folder by XDG_CACHE_HOME."
+        ) from error
 
 
 def assemble(settings: Settings) -> Parts:
@@ -198,7 +213,8 @@ def assemble(settings: Settings) -> Parts:
     purse = Purse(Keyring(store, seal, "one_time", new_secret), clients, store)
     access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse)
     sessions = Sessions(store, access)
-    return Parts(store, seal, locator, rulebook, live, access, mint, sessions, audit, tracing, Upkeep(settings))
+    upkeep, keys = Upkeep(settings, seal), source_of(settings)
+    return Parts(store, seal, locator, rulebook, live, access, mint, sessions, audit, tracing, upkeep, keys)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -232,10 +248,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests, and stop it after the last of them: waiting ones are answered first."""
     parts: Parts = app.state.parts
     await parts.live.start()
+    due = asyncio.Event()
     beside = (
         _watch(parts.locator, app.state.settings.reload_seconds),
         _follow(parts),
-        _tend(parts.upkeep),
+        _rekey(parts, due),
+        _tend(parts.upkeep, due),
         _forget(parts.mint),
         _count(Rollup(parts.store)),
     )
@@ -321,15 +339,36 @@ async def _pass_on(app: FastAPI) -> None:
         await asyncio.sleep(COUNT_SECONDS)
 
 
-async def _tend(upkeep: Upkeep) -> None:
-    """Keep the store in order, whatever becomes of one run."""
-    await asyncio.sleep(random.uniform(0, UPKEEP_FIRST_SECONDS))  # noqa: S311 (so that processes do not collide)
+async def _rekey(parts: Parts, due: asyncio.Event) -> None:
+    """Seal with new keys as soon as they are there, and say that upkeep is due: what older ones sealed waits for it."""
+    told: str | None = None
     while True:
+        await asyncio.sleep(min(parts.keys.seconds, UPKEEP_SECONDS))
+        try:
+            if await asyncio.to_thread(lambda: parts.seal.adopt(parts.keys.read())):
+                _log.info("sealing keys taken up", current=parts.seal.keys.current)
+                due.set()
+            told = None
+        except SealKeyError as error:
+            if str(error) != told:
+                _log.error("sealing keys not taken up", reason=str(error))
+            told = str(error)
+        except Exception:  # a defect in one look must not end the watch for the next
+            _log.exception("sealing keys not followed")
+
+
+async def _tend(upkeep: Upkeep, due: asyncio.Event) -> None:
+    """Keep the store in order, whatever becomes of one run."""
+    wait = random.uniform(0, UPKEEP_FIRST_SECONDS)  # noqa: S311 (so that processes do not collide)
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(due.wait(), wait)
+        due.clear()
         try:
             await asyncio.to_thread(upkeep.run, clock())
         except Exception:  # a defect in one run must not end the task for the next
             _log.exception("upkeep broken")
-        await asyncio.sleep(UPKEEP_SECONDS)
+        wait = UPKEEP_SECONDS
 
 
 async def _count(rollup: Rollup) -> None:

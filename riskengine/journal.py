@@ -33,6 +33,8 @@ _HEAD_BYTES = len(MAGIC) + _ID_BYTES
 _FRAME_BYTES = 8
 # Less than this is no sealed record: a stretch of zeros, say, that a crash left behind.
 _SEALED_BYTES = 33
+# Of a sealed record: schema and key id.
+KEY_HEAD_BYTES = 5
 
 
 @dataclass(slots=True)
@@ -352,3 +354,17 @@ def _write_all(descriptor: int, content: bytes, at: int) -> None:
     while view:
         count = os.pwrite(descriptor, view, at)
         view, at = view[count:], at + count
+
+
+def key_heads(folder: Path) -> Iterator[bytes]:
+    """Yield what each sealed record in `folder` begins with, which says its key; nothing is locked or changed.
+
+    Files that were put aside as damaged are read too. A record that is just being written may be missed.
+    """
+    for path in sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{DAMAGED}")]):
+        with suppress(FileNotFoundError), _possible("read"):
+            content = path.read_bytes()
+            at = _HEAD_BYTES
+            while at + _FRAME_BYTES + _SEALED_BYTES <= len(content):
+                yield content[at + _FRAME_BYTES : at + _FRAME_BYTES + KEY_HEAD_BYTES]
+                at += _FRAME_BYTES + int.from_bytes(content[at : at + 4])

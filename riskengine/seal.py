@@ -1,18 +1,13 @@
-"""Sealing of personal data: keys in a file, AES-256-GCM for what is kept, keyed digests for look-ups."""
+"""Sealing of personal data: AES-256-GCM for what is kept, keyed digests for look-ups."""
 
-import base64
-import binascii
 import hashlib
-import json
 import os
 import secrets
 import socket
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -21,9 +16,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from riskengine.errors import Fault, InvalidInput, RiskEngineError, SealKeyError
+from riskengine.keyring import KEY_BYTES, KEY_ID_BYTES, Keys, id_bytes
 
-KEY_BYTES = 32
-KEY_FILE_VERSION = 1
+__all__ = ["Keys", "Seal", "SealBroken"]
+
 SCHEMA = 1
 INDEX_BYTES = 16
 TOKEN_BYTES = 4
@@ -32,11 +28,12 @@ _BEGINNINGS, _NEAR_BYTES = (8, 12, -2), 2
 # Prefix lengths in bits, one token each: a network is a range of the index.
 IPV4_LENGTHS = (8, 16, 24, 32)
 IPV6_LENGTHS = (32, 48, 64, 128)
-_KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-_HEADER_BYTES = 1 + _KEY_ID_BYTES
+_HEADER_BYTES = 1 + KEY_ID_BYTES
 _BODY = _HEADER_BYTES + _NONCE_BYTES  # where the ciphertext begins
+# Where a key is missing, its source is asked again, no more often than this: a damaged row names keys that nobody has.
+_RENEW_SECONDS = 1.0
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -44,94 +41,51 @@ class SealBroken(RiskEngineError):
     """Sealed bytes are damaged, were changed, or belong to another realm, table or row."""
 
 
-@dataclass(frozen=True)
-class Keys:
-    """The secrets of one installation: `index` for look-ups, and by id (8 hex digits) the keys that seal.
-
-    `current` names the key that seals from now on; the others still open what they sealed.
-    """
-
-    current: str
-    index: bytes = field(repr=False)
-    seal: Mapping[str, bytes] = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> "Keys":
-        """Return new random keys."""
-        key_id = secrets.token_hex(_KEY_ID_BYTES)
-        return cls(key_id, secrets.token_bytes(KEY_BYTES), {key_id: secrets.token_bytes(KEY_BYTES)})
-
-    @classmethod
-    def read(cls, path: Path) -> "Keys":
-        """Return the keys in `path`; SealKeyError, naming the file, unless it is whole and private."""
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                text = file.read()
-        except FileNotFoundError as error:
-            raise SealKeyError(f"the key file {path} does not exist") from error
-        except OSError as error:
-            raise SealKeyError(f"the key file {path} cannot be read ({error.strerror})") from error
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SealKeyError(f"the key file {path} is open to other users; make it private with chmod 600")
-        try:
-            return cls._parse(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # The cause may quote the file, which is secret: it is not chained into what a log might print.
-            raise SealKeyError(f"the key file {path} is not a riskengine key file, or is damaged") from None
-
-    @classmethod
-    def _parse(cls, given: Any) -> "Keys":
-        if type(given["version"]) is not int or given["version"] != KEY_FILE_VERSION:
-            raise ValueError("version")
-        seal = {key_id: _decoded_key(key) for key_id, key in given["seal"].items()}
-        if given["current"] not in seal or any(_id_bytes(key_id).hex() != key_id for key_id in seal):
-            raise ValueError("key id")
-        return cls(given["current"], _decoded_key(given["index"]), seal)
-
-    def write(self, path: Path) -> None:
-        """Create `path`, readable by its owner alone, whole or not at all; SealKeyError if it exists."""
-        content = {
-            "version": KEY_FILE_VERSION,
-            "index": base64.b64encode(self.index).decode(),
-            "current": self.current,
-            "seal": {key_id: base64.b64encode(key).decode() for key_id, key in self.seal.items()},
-        }
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, parents=True)
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(json.dumps(content) + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                # Unlike a rename, a link fails when the name is taken: keys are never overwritten.
-                path.hardlink_to(draft)
-            except FileExistsError as error:
-                raise SealKeyError(f"the key file {path} exists already and is not overwritten") from error
-            finally:
-                draft.unlink()
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise SealKeyError(f"the key file {path} cannot be written ({error.strerror})") from error
-
-
 class Seal:
     """Seals and opens bytes, and makes blind indexes. Safe to share between threads.
 
-    What is sealed is bound to its realm, table and row: moved elsewhere, it no longer opens.
+    What is sealed is bound to its realm, table and row: moved elsewhere, it no longer opens. `renew` reads the keys
+    again: another process may have begun to seal with a key that was not there yet when this one started.
     """
 
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
-        self._ciphers = {_id_bytes(key_id): AESGCM(key) for key_id, key in keys.seal.items()}
-        self._head = bytes([SCHEMA]) + _id_bytes(keys.current)
-        self._cipher = self._ciphers[_id_bytes(keys.current)]
+    def __init__(self, keys: Keys, renew: Callable[[], Keys] | None = None) -> None:
+        self._renew, self._renewed_at = renew, 0.0
+        self._take(keys)
         self._places: dict[tuple[str, str], bytes] = {}
         self._digests: dict[tuple[str, str, str], Any] = {}
         self._beginning = lru_cache(1_024)(self._near)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys in use."""
+        return self._keys
+
+    def adopt(self, keys: Keys) -> bool:
+        """Seal with these keys from now on, and open with them; return whether anything changed.
+
+        SealKeyError, with nothing changed, for another index key: nothing that is stored would be found by it.
+        """
+        if keys.index != self._keys.index:
+            raise SealKeyError("the keys hold another index key than before: that takes `riskengine keys reindex`")
+        changed = keys != self._keys
+        if changed:
+            self._take(keys)
+        return changed
+
+    def _take(self, keys: Keys) -> None:
+        ciphers = {id_bytes(key_id): AESGCM(key) for key_id, key in keys.seal.items()}
+        self._keys, self._ciphers = keys, ciphers
+        # Head and cipher belong together: whoever seals meanwhile in another thread takes both at once.
+        self._current = bytes([SCHEMA]) + id_bytes(keys.current), ciphers[id_bytes(keys.current)]
+
+    def key_of(self, sealed: bytes) -> str:
+        """Return the id of the key that sealed this."""
+        return sealed[1:_HEADER_BYTES].hex()
+
+    @property
+    def head(self) -> bytes:
+        """What everything begins with that is sealed now."""
+        return self._current[0]
 
     def seal(self, plain: bytes, realm: str, table: str, row: bytes | int) -> bytes:
         """Return `plain` sealed: schema (1 byte), key id (4), nonce (12), ciphertext, tag (16).
@@ -141,8 +95,8 @@ class Seal:
         """
         # Every nonce comes from the kernel: a pool of them would be used twice after a fork.
         nonce = os.urandom(_NONCE_BYTES)
-        bound = self._head + self._bound(realm, table, row)
-        return self._head + nonce + self._cipher.encrypt(nonce, plain, bound)
+        head, cipher = self._current
+        return head + nonce + cipher.encrypt(nonce, plain, head + self._bound(realm, table, row))
 
     def open(self, sealed: bytes, realm: str, table: str, row: bytes | int) -> bytes:
         """Return what was sealed for this realm, table and row.
@@ -153,7 +107,7 @@ class Seal:
         if len(sealed) < _BODY + _TAG_BYTES or sealed[0] != SCHEMA:
             raise SealBroken(f"a sealed value of {table} is cut short or of an unknown schema")
         head = sealed[:_HEADER_BYTES]
-        cipher = self._ciphers.get(head[1:])
+        cipher = self._ciphers.get(head[1:]) or self._renewed(head[1:])
         if cipher is None:
             raise SealKeyError(f"the key file lacks key {head[1:].hex()}, which sealed a value of {table}")
         try:
@@ -207,7 +161,7 @@ class Seal:
     def check_value(self) -> bytes:
         """Return what a store keeps so that other keys are refused over its data; it reveals none of them."""
         current = self._keys.seal[self._keys.current]
-        return self._head + _derived(self._keys.index, "check")[:16] + _derived(current, "check")[:16]
+        return self.head + _derived(self._keys.index, "check")[:16] + _derived(current, "check")[:16]
 
     def verify_check(self, value: bytes) -> None:
         """Raise SealKeyError unless these keys hold the index key and the sealing key of the `check_value`.
@@ -221,6 +175,17 @@ class Seal:
         wanted = value[:_HEADER_BYTES] + index + _derived(key, "check")[:16]
         if not secrets.compare_digest(wanted, value):
             raise SealKeyError("the key file holds other keys than the ones the stored data was sealed with")
+
+    def _renewed(self, key_id: bytes) -> AESGCM | None:
+        """Return the cipher of a key that was not there, if its source has it by now."""
+        if self._renew is None or time.monotonic() - self._renewed_at < _RENEW_SECONDS:
+            return None
+        self._renewed_at = time.monotonic()
+        try:
+            self.adopt(self._renew())
+        except SealKeyError:  # whoever asked is told that the key is missing
+            return None
+        return self._ciphers.get(key_id)
 
     def _bound(self, realm: str, table: str, row: bytes | int) -> bytes:
         """Return the associated data: lengths in front, so that no two places read the same."""
@@ -267,24 +232,6 @@ def _derived(key: bytes, info: str) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"riskengine {info}".encode()).derive(key)
 
 
-def _decoded_key(text: str) -> bytes:
-    try:
-        key = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("base64") from error
-    if len(key) != KEY_BYTES:
-        raise ValueError("length")
-    return key
-
-
-def _id_bytes(key_id: str) -> bytes:
-    """Return the 4 bytes of a key id; ValueError if it is not one."""
-    found = bytes.fromhex(key_id)
-    if len(found) != _KEY_ID_BYTES:
-        raise ValueError("key id")
-    return found
-
-
 def _network(cidr: str) -> IPv4Network | IPv6Network:
     """Return the network, an IPv4 one where it is written inside IPv6: addresses are kept that way too."""
     try:
@@ -295,12 +242,3 @@ def _network(cidr: str) -> IPv4Network | IPv6Network:
         mapped = network.network_address.ipv4_mapped
         return IPv4Network((int(mapped or 0), network.prefixlen - 96))
     return network
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

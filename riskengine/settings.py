@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     policy: Path | None = None
     shadow_policy: Path | None = None
     key_file: Path = Path()
+    # Instead of the file: what it would hold, or a command that prints that.
+    keys: str = Field(default="", repr=False)
+    key_command: str = Field(default="", repr=False)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     trusted_proxies: str = ""
@@ -67,6 +70,9 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     # For how many days after their arrival decisions are kept at least; None is for ever.
     retention_days: int | None = 400
+    # The same for what is personal in them, and when the purge is done each day (UTC).
+    personal_days: int | None = 180
+    purge_at: str = "03:30"
     # Seconds between two looks for changed geolocation files.
     reload_seconds: float = Field(default=30.0, ge=0.05, le=3600)
     # Seconds between /readyz saying 503 and the listening socket closing, so that a load balancer sees it.
@@ -112,7 +118,14 @@ class Settings(BaseSettings):
             )
         return url
 
-    @field_validator("retention_days", mode="before")
+    @field_validator("purge_at")
+    @classmethod
+    def _time_of_day(cls, at: str) -> str:
+        if at != "never" and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
+            raise ValueError('it must be a time of day (UTC) as 03:30, or "never"')
+        return at
+
+    @field_validator("retention_days", "personal_days", mode="before")
     @classmethod
     def _days(cls, value: object) -> object:
         """Read a number of days; to keep everything is nothing that happens by leaving something out."""
@@ -194,6 +207,8 @@ class Settings(BaseSettings):
             raise ValueError("RISKENGINE_TLS_CRL needs RISKENGINE_TLS_CLIENT_CA.")
         if self.tls_client_ca is None and self.tls_client_cert is not None:
             raise ValueError("RISKENGINE_TLS_CLIENT_CERT needs RISKENGINE_TLS_CLIENT_CA.")
+        if self.keys and self.key_command:
+            raise ValueError("RISKENGINE_KEYS and RISKENGINE_KEY_COMMAND cannot be set together.")
         if self.certificate_header and not self.trusted_proxies:
             raise ValueError(
                 "RISKENGINE_CERTIFICATE_HEADER needs RISKENGINE_TRUSTED_PROXIES: from others a header proves nothing."

@@ -76,9 +76,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
-    """Run `riskengine serve` until the block ends; it is ready, its log is in a file of its home."""
-    token = _token(settings)
+def serving(settings: Settings, token: str | None = None) -> Iterator[Served]:
+    """Run `riskengine serve` until the block ends; it is ready, its log is in a file of its home.
+
+    `token` is the access key of an earlier run over the same home.
+    """
+    token = token or _token(settings)
     log = settings.home / "serve.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(

@@ -18,7 +18,9 @@ from riskengine.cli.events import events
 from riskengine.cli.explain import explain
 from riskengine.cli.geo import geo
 from riskengine.cli.keys import keys
+from riskengine.cli.person import erase, export
 from riskengine.cli.policy import policy
+from riskengine.cli.purge import purge
 from riskengine.cli.replay import replay
 from riskengine.cli.serve import serve
 from riskengine.cli.shell import Shell
@@ -51,7 +53,11 @@ def riskengine(context: click.Context, config: Path | None) -> None:
     context.obj = Shell(config)
 
 
-for _command in (serve, up, replay, evaluate, events, explain, keys, clients, policy, geo, db, doctor):
+_COMMANDS = (
+    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, geo, db, doctor),
+    *(purge, erase, export),
+)
+for _command in _COMMANDS:
     riskengine.add_command(_command)
 
 

@@ -13,7 +13,7 @@ from riskengine.access.clients import DEFAULT_DAYS, Clients
 from riskengine.api.proxies import thumbprint_of
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
-from riskengine.cli.keys import operator
+from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, day, table
 from riskengine.errors import Fault, InvalidInput
 from riskengine.store.contract import ClientRow

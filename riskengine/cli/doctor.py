@@ -14,8 +14,9 @@ from riskengine.app import SEAL_CHECK, clock, read_policy
 from riskengine.cli.policy import in_force
 from riskengine.cli.shell import Shell
 from riskengine.errors import PolicyError, SealKeyError, SettingsError, StoreUnavailable
+from riskengine.keyring import LOSS, KeyFile, source_of
 from riskengine.locate.status import status as geo_status
-from riskengine.seal import Keys, Seal
+from riskengine.seal import Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import is_behind, schema_status
@@ -131,18 +132,20 @@ def _behind(settings: Settings, current: str | None, head: str | None) -> Findin
 
 
 def _seal(settings: Settings, store: Store) -> Finding:
-    check = store.meta(SEAL_CHECK)
-    if check is None and not settings.key_file.exists():
+    check, source = store.meta(SEAL_CHECK), source_of(settings)
+    if check is None and isinstance(source, KeyFile) and not source.path.exists():
         if settings.is_embedded:
-            return Finding(OK, "sealing key", f"{settings.key_file} does not exist yet; the first start makes it")
-        return Finding(WRONG, "sealing key", f"{settings.key_file} is missing: run `riskengine keys generate`")
+            return Finding(OK, "sealing key", f"{source.says} does not exist yet; the first start makes it")
+        return Finding(WRONG, "sealing key", f"{source.says} is missing: run `riskengine keys generate`")
     try:
-        seal = Seal(Keys.read(settings.key_file))
+        seal = Seal(source.read())
         if check is not None:
             seal.verify_check(check)
     except SealKeyError as error:
         return Finding(WRONG, "sealing key", f"{error}; see RISKENGINE_KEY_FILE")
-    return Finding(OK, "sealing key", str(settings.key_file))
+    old = len(seal.keys.seal) - 1 - (seal.keys.next is not None)
+    says = f"{source.says}; {LOSS}"
+    return Finding(OK, "sealing key", says + (f"; {old} older, see `riskengine keys status`" if old else ""))
 
 
 def _access(store: Store) -> Finding:

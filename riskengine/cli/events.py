@@ -12,7 +12,7 @@ from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.check import format_time
-from riskengine.cli.keys import operator
+from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.decision import DECISIONS, LEVELS
 from riskengine.event import OUTCOMES

@@ -1,6 +1,5 @@
 """`riskengine keys`: who may call, and the key that seals."""
 
-import getpass
 from contextlib import closing
 
 import click
@@ -10,14 +9,15 @@ from riskengine.access.caller import DEFAULT_REALM, SCOPES
 from riskengine.access.keys import DEFAULT_DAYS
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
+from riskengine.cli.operator import operator
+from riskengine.cli.sealing import COMMANDS
 from riskengine.cli.shell import Shell, day, table
 from riskengine.errors import NotFound
-from riskengine.seal import Keys
 
 
-@click.group(short_help="Access keys: create, list, revoke.")
+@click.group(short_help="Access keys of callers; the keys that seal.")
 def keys() -> None:
-    """Access keys of callers, and the sealing key of a database that is not embedded."""
+    """Access keys of callers: create, list, revoke. Keys that seal: generate, status, rotate, reseal, retire."""
 
 
 @keys.command(epilog="Example: riskengine keys create --name login-service --scope score --scope report")
@@ -90,22 +90,5 @@ def revoke(shell: Shell, key_id: str) -> None:
     click.echo(f"Key {key_id} ({row.name}) is revoked.", err=True)
 
 
-@keys.command(epilog="Example: RISKENGINE_KEY_FILE=/etc/riskengine/seal.json riskengine keys generate")
-@click.pass_obj
-def generate(shell: Shell) -> None:
-    """Write a new sealing key file for a PostgreSQL database; an existing file is never overwritten.
-
-    The embedded database makes its own. Whoever loses this file loses the personal data sealed with it: back it up.
-    """
-    settings = shell.settings()
-    make_home(settings)
-    Keys.generate().write(settings.key_file)
-    click.echo(f"{settings.key_file} is written; back it up apart from the database.", err=True)
-
-
-def operator() -> str:
-    """Return who runs this command, as the audit trail names it."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user often has no name
-        return "cli"
+for _command in COMMANDS:
+    keys.add_command(_command)

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from riskengine.activation import Changes, policy_of, read_file, takes_up
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
-from riskengine.cli.keys import operator
+from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.errors import PolicyError
 from riskengine.policy.odd import oddities

@@ -68,6 +68,8 @@ def _items(store: Store, seal: Seal, retained: Retained) -> Iterator[tuple[Arriv
     rows: Sequence[Iterator[EventRow | ReportRow]] = (store.events(), store.reports())
     for row in merge(*rows, key=lambda row: row.id):
         if isinstance(row, EventRow):
+            if not row.raw:
+                continue  # emptied by a purge: nobody knows any more who it was
             try:
                 yield _event(row, seal, known)
             except InvalidInput:

@@ -308,7 +308,7 @@ class Segment:
         names = {self.ids[one.index]: self.places.labels[at].place() for at, one in enumerate(self.entries)}
         missing = journey_rows(result, loaded.events) - names.keys()
         for row in tx.events_by_id(missing).values() if missing else ():
-            where = opened(row, self.tokeniser.seal)["answer"]["location"]
+            where = opened(row, self.tokeniser.seal)["answer"]["location"] if row.assessment else None
             names[row.id] = where["place"] if where else None
         return names
 

@@ -221,7 +221,7 @@ class Inquiry:
     def _opened(self, connection: Connection, places: Sequence[Place]) -> Iterator[tuple[Place, Found]]:
         rows = {row.id: row for row in search.rows_of(connection, [place.id for place in places])}
         for place in places:
-            if place.id in rows:
+            if place.id in rows and rows[place.id].raw:  # of what a purge has emptied only the counts remain
                 yield place, found_in(rows[place.id], self._seal)
 
     def _place(self, after: str | None, filters: Filters, order: str, realm: str) -> Place | None:

@@ -205,6 +205,8 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
+    # What is deleted is overwritten, in pages that are written anyway and others: a purge must not leave copies.
+    connection.execute("PRAGMA secure_delete=ON")
     # Only should riskengine/store/checkpoint.py not come to it: 400 MB.
     connection.execute("PRAGMA wal_autocheckpoint=100000")
     # 64 MB: the inner pages of all indexes stay at hand, also of ten million events.

@@ -7,7 +7,8 @@ import pytest
 from riskengine.metrics import UPKEEP_FAILURES
 from riskengine.settings import Settings
 from riskengine.store.partitions import keep
-from riskengine.upkeep import Upkeep
+from riskengine.upkeep.upkeep import Upkeep
+from tests.doors import SEAL
 from tests.store.test_partitions import months_on, parts
 
 
@@ -19,7 +20,7 @@ def failures() -> float:
 def test_a_server_makes_partitions_ahead(postgres_url: str, tmp_path: Path) -> None:
     month = months_on(0)[0]
 
-    Upkeep(Settings(home=tmp_path, database_url=postgres_url)).run(month)
+    Upkeep(Settings(home=tmp_path, database_url=postgres_url), SEAL).run(month)
 
     assert len(parts(postgres_url)) == 6
     assert keep(postgres_url, month, 400).made == ()
@@ -28,14 +29,14 @@ def test_a_server_makes_partitions_ahead(postgres_url: str, tmp_path: Path) -> N
 def test_a_failure_is_counted_told_and_not_passed_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = failures()
 
-    Upkeep(Settings(home=tmp_path, database_url="postgresql://postgres@/none?host=/nowhere")).run(0)
+    Upkeep(Settings(home=tmp_path, database_url="postgresql://postgres@/none?host=/nowhere"), SEAL).run(0)
 
-    assert failures() == before + 1
+    assert failures() == before + 2
     assert "upkeep failed" in caplog.text
 
 
 def test_a_stopped_one_does_nothing_more(postgres_url: str, tmp_path: Path) -> None:
-    upkeep = Upkeep(Settings(home=tmp_path, database_url=postgres_url))
+    upkeep = Upkeep(Settings(home=tmp_path, database_url=postgres_url), SEAL)
 
     upkeep.stop()
     upkeep.run(months_on(0)[0])
