@@ -29,6 +29,7 @@ from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
 from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
+from riskengine.challenge import Challenges
 from riskengine.compiled import FOLDER
 from riskengine.console.office import Office, Patience
 from riskengine.console.routes import ROUTES as PAGES
@@ -230,7 +231,9 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
-    app.state.desk = Desk(parts.live, Door(parts.access, clock, parts.mint, parts.audit), parts.audit, clock, inquiry)
+    challenges = Challenges(parts.seal, settings.step_up_challenge == "required")
+    door = Door(parts.access, clock, parts.mint, parts.audit)
+    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges)
     app.state.office = Office(
         parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, Patience(), clock
     )

@@ -100,12 +100,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an event, or an analyst's verdict on it; `at` is ms since 1970, None for now."""
+    """What became of an event, or an analyst's verdict on it; `at` is ms since 1970, None for now.
+
+    `challenge` is the one that the event's answer asked for the step-up with, where the reporter gives it."""
 
     event_id: str
     result: str
     amr: tuple[str, ...] = ()
     at: int | None = None
+    challenge: str | None = field(default=None, repr=False)
 
 
 _name = text(256)
@@ -163,6 +166,7 @@ _REPORT_FIELDS: dict[str, Check] = {
     "result": one_of(*REPORT_RESULTS[:-1]),
     "amr": list_of(text(32), 16),
     "at": parse_time,
+    "challenge": text(1024),
 }
 
 

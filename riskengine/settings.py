@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = None
     tls_client_cert: Literal["required", "optional"] | None = None
     tls_crl: Path | None = None
+    # Whether how a step-up ended is taken only with the challenge that it was asked for with.
+    step_up_challenge: Literal["optional", "required"] = "optional"
     # How many processes share the address.
     workers: int = Field(default=1, ge=1, le=64)
     # The least that a caller must show.

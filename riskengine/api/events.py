@@ -38,8 +38,10 @@ async def report(request: Request) -> Response:
         body = {**body, "event_id": event_id}
     parsed = parse_report(body)
     require(caller, "report" if parsed.result in STEP_UP_RESULTS else "verdict")
+    desk = desk_of(request)
+    desk.challenges.check(parsed, caller.realm, desk.clock())
     await pay(request, caller)
-    return reply(await desk_of(request).live.report(parsed, caller.realm, caller.name))
+    return reply(await desk.live.report(parsed, caller.realm, caller.name))
 
 
 async def remediate(request: Request) -> Response:

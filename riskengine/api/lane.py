@@ -14,7 +14,7 @@ from riskengine.access.caller import Caller
 from riskengine.api.calls import JSON, Desk, encoded
 from riskengine.api.envelope import GONE, REQUEST_ID, dressed, given_id, new_id
 from riskengine.api.problems import responded
-from riskengine.api.score import SCORE_BYTES, ticket_for, visible
+from riskengine.api.score import SCORE_BYTES, challenged, ticket_for, visible
 from riskengine.check import decode
 from riskengine.engine.arrival import Ticket
 from riskengine.engine.segment import Outcome
@@ -95,7 +95,7 @@ class Lane:
     def _message(self, outcome: Outcome, caller: Caller, request_id: str) -> tuple[int, bytes]:
         if isinstance(outcome, RiskEngineError):
             return _problem(outcome, request_id)
-        body = encoded(visible(outcome, caller))
+        body = encoded(visible(challenged(outcome, caller, self._desk), caller))
         return 200, (self._head % len(body)).replace(_MARK, request_id.encode()) + body
 
 

@@ -116,6 +116,9 @@ class ReportBody(Body):
     result: ReportResult
     amr: list[Method] | None = Field(None, max_length=16, description="Methods used, RFC 8176")
     at: datetime | None = Field(None, description="When; now if absent")
+    challenge: Annotated[str, Field(min_length=1, max_length=1024, pattern=TEXT)] | None = Field(
+        None, description="What `step_up` of the answer held: proof that the outcome is this event's. Works once"
+    )
 
 
 class RemediateBody(Body):
@@ -148,6 +151,7 @@ class StepUp(Shape):
 
     acr_values: str
     max_age: int
+    challenge: str | None = Field(None, description="To be given with the report of the outcome; only /score tells it")
 
 
 class Version(Shape):

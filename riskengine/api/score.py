@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from riskengine.access.caller import Caller, require
 from riskengine.api.calls import (
+    Desk,
     decoded,
     desk_in,
     desk_of,
@@ -55,7 +56,7 @@ class Score:
                 raise spent(answer, caller)
             if ticket.spent_at is not None and isinstance(answer, dict):
                 followed(scope, caller, ticket.spent_at)
-        await send_reply(visible(_raised(answer), caller), send)
+        await send_reply(visible(challenged(_raised(answer), caller, desk), caller), send)
 
 
 async def preview(request: Request) -> Response:
@@ -74,8 +75,9 @@ async def batch(request: Request) -> Response:
     await pay(request, caller)
     parsed = [_parsed(entry) for entry in entries]
     events = [event for event in parsed if isinstance(event, Event)]
-    answers = iter(await desk_of(request).live.score(events, caller.realm, "report" in caller.scopes))
-    return reply({"answers": [_member(next(answers) if isinstance(p, Event) else p, caller) for p in parsed]})
+    desk = desk_of(request)
+    answers = iter(await desk.live.score(events, caller.realm, "report" in caller.scopes))
+    return reply({"answers": [_member(next(answers) if isinstance(p, Event) else p, caller, desk) for p in parsed]})
 
 
 ROUTES = (
@@ -122,11 +124,19 @@ def _raised(answer: dict[str, Any] | RiskEngineError) -> dict[str, Any]:
     return answer
 
 
-def _member(answer: dict[str, Any] | RiskEngineError, caller: Caller) -> dict[str, Any]:
+def _member(answer: dict[str, Any] | RiskEngineError, caller: Caller, desk: Desk) -> dict[str, Any]:
     """Return what stands for one event in a batch's answer."""
     if isinstance(answer, RiskEngineError):
         return {"problem": problem_of(answer).body()}
-    return visible(answer, caller)
+    return visible(challenged(answer, caller, desk), caller)
+
+
+def challenged(answer: dict[str, Any], caller: Caller, desk: Desk) -> dict[str, Any]:
+    """Return a full answer with what its step-up is to be reported with, where it asks for one.
+
+    Only who asks for the decision is told: neither the store nor any later look at the event has it.
+    """
+    return answer if answer["step_up"] is None else desk.challenges.put(answer, caller.realm)
 
 
 def visible(answer: dict[str, Any], caller: Caller) -> dict[str, Any]:

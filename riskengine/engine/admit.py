@@ -70,6 +70,8 @@ def check_report(report: Report, event: EventRow | None, earlier: Sequence[Repor
         raise Conflict(NO_ACCOUNT)
     if any(row.result == report.result for row in earlier):
         return False
+    if report.challenge is not None and any(row.result in STEP_UP_RESULTS for row in earlier):
+        raise Conflict("the challenge was used before: a new login gets a new one")
     if event.state == "confirmed_compromised":
         raise Conflict("the event was confirmed compromised, which stands")
     if report.result not in STEP_UP_RESULTS:
