@@ -73,14 +73,6 @@ def until(done: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
-def test_an_activated_policy_reaches_every_worker(served: Served) -> None:
-    assert asyncio.run(modes(served)) == {"enforce"}
-
-    assert command(served.settings, "policy", "mode", "observe").returncode == 0
-
-    until(lambda: asyncio.run(modes(served)) == {"observe"})
-
-
 def test_a_challenge_of_one_worker_is_known_to_every_other_and_works_once(served: Served) -> None:
     """Twelve connections, so both workers; each tells another outcome than its neighbours, all at once."""
     now = clock()
@@ -88,11 +80,11 @@ def test_a_challenge_of_one_worker_is_known_to_every_other_and_works_once(served
 
     async def told() -> list[tuple[str, int]]:
         callers = [await Caller(served).connect() for _ in range(CONNECTIONS)]
-        for at, (ip, time) in enumerate(places):
+        for at, (ip, when) in enumerate(places):
             login = {
                 "user_id": "challenged",
                 "ip": ip,
-                "occurred_at": format_time(time),
+                "occurred_at": format_time(when),
                 "event_id": f"challenged-{at}",
             }
             answer = await callers[0].score(login)
@@ -112,6 +104,14 @@ def test_a_challenge_of_one_worker_is_known_to_every_other_and_works_once(served
 
     assert len({result for result, status in outcomes if status == 200}) == 1
     assert {status for _, status in outcomes} == {200, 409}
+
+
+def test_an_activated_policy_reaches_every_worker(served: Served) -> None:
+    assert asyncio.run(modes(served)) == {"enforce"}
+
+    assert command(served.settings, "policy", "mode", "observe").returncode == 0
+
+    until(lambda: asyncio.run(modes(served)) == {"observe"})
 
 
 def test_a_worker_that_is_killed_is_started_again_and_its_journal_adopted(served: Served) -> None:
