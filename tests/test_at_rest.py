@@ -1,6 +1,7 @@
 """Personal data at rest: nothing that a caller sent about a person lies in clear in database, WAL or journal."""
 
 import asyncio
+import hashlib
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -8,13 +9,15 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, update
 
+from riskengine.engine.saved import opened, raw_of
 from riskengine.event import Event, NetworkClaim, Position, Report
 from riskengine.journal import Journal
 from riskengine.live import Live
+from riskengine.seal import Keys, Seal, SealBroken
 from riskengine.store.sql import SqlStore
-from riskengine.store.tables import METADATA
+from riskengine.store.tables import EVENTS, METADATA
 from tests.doors import SEAL, arrivals_of, engine_over
 from tests.fixtures_geo import World
 
@@ -101,3 +104,71 @@ def test_the_secrets_would_be_found(tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match="lies in"):
         _assert_clean(tmp_path, at_least=("db",))
+
+
+OTHER_USER = "zz-user-4712"
+
+
+def _saved(store_url: str, world: World) -> list[dict[str, object]]:
+    """Save events of two users, some at one address and with one device; return the rows of the events."""
+    engine = engine_over(SqlStore(store_url), world)
+    events = [EVENT, _other(3), Event(OTHER_USER, "192.0.2.58", event_id="at-rest-4"), _other(5)]
+    engine.run(arrivals_of([_dated(event, number) for number, event in enumerate(events)]))
+    engine.store.close()
+    database = create_engine(store_url)
+    with database.connect() as connection:
+        rows = [dict(row) for row in connection.execute(select(EVENTS).order_by(EVENTS.c.id)).mappings()]
+    database.dispose()
+    return rows
+
+
+def test_equality_is_all_that_an_index_shows(store_url: str, world: World) -> None:
+    """Of two users at neighbouring addresses: docs/threats.md says what can be seen of them without the key."""
+    first, second, neighbour, third = _saved(store_url, world)
+
+    assert first["user_ref"] == second["user_ref"] == third["user_ref"] != neighbour["user_ref"]
+    assert first["device_index"] == second["device_index"] == third["device_index"]
+    near, other = first["address_index"], neighbour["address_index"]
+    assert isinstance(near, bytes)
+    assert isinstance(other, bytes)
+    assert near == second["address_index"]
+    assert near[:12] == other[:12], "a /24 in common"
+    assert near[12:] != other[12:]
+    for name in ("raw", "assessment", "fingerprint", "event_key"):
+        assert len({first[name], second[name], neighbour[name], third[name]}) == 4, f"{name} is never the same"
+
+
+def test_no_index_is_a_plain_hash(store_url: str, world: World) -> None:
+    """A list of all users or addresses can be hashed by anybody; with a key of one's own nothing fits either."""
+    kept = {value for row in _saved(store_url, world) for value in row.values() if isinstance(value, bytes)}
+    plain = [value.encode() for value in (USER, LOGIN, DEVICE, SESSION, ADDRESS)]
+    plain += [ip_address(ADDRESS).packed, ip_address(ADDRESS).packed[:3]]
+    stranger = Seal(Keys.generate())
+
+    for name in ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s", "sha3_256"):
+        for value in plain:
+            digest = hashlib.new(name, value).digest()
+            assert not any(digest[:4] == found[at : at + 4] for found in kept for at in range(0, 16, 4))
+    assert stranger.index("default", "user", USER) not in kept
+    assert stranger.address_index("default", ADDRESS) not in kept
+
+
+@pytest.mark.parametrize("column", ["raw", "assessment"])
+def test_sealed_contents_moved_to_another_row_are_noticed(store_url: str, world: World, column: str) -> None:
+    rows = _saved(store_url, world)
+    database = create_engine(store_url)
+    with database.begin() as connection:
+        moved = update(EVENTS).where(EVENTS.c.id == rows[0]["id"]).values({column: rows[2][column]})
+        connection.execute(moved)
+    database.dispose()
+    store = SqlStore(store_url)
+    try:
+        with store.transaction() as tx:
+            ids = [row["id"] for row in rows if isinstance(row["id"], int)]
+            found = tx.events_by_id(ids)
+        read = {"raw": raw_of, "assessment": opened}[column]
+        with pytest.raises(SealBroken, match="belongs to another row"):
+            read(found[ids[0]], SEAL)
+        assert read(found[ids[1]], SEAL)
+    finally:
+        store.close()
