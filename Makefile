@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test bench bench-scale bench-queries bench-replay quality faults
+.PHONY: help run test contract bench bench-scale bench-queries bench-replay quality faults
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
+	@echo "make contract  20,000 generated requests, with and without credentials, against the OpenAPI document"
 	@echo "make bench  how fast it is on this machine, beside an empty route and a naive engine; ARGS=--short: a quick look"
 	@echo "make bench-scale  the same store almost empty and with 10 million events; ARGS=--ci: with a hundredth of that"
 	@echo "make bench-queries  how long the first pages of searches take over 10 million events; ARGS='--events 200000': fewer"
@@ -45,6 +46,9 @@ endef
 $(VENV)/.made:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/environment
 	@touch $@
+
+contract: $(VENV)/.dev
+	$(BIN)/python -m tests.api.contract $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -16,6 +16,8 @@ from riskengine.access import Access
 from riskengine.check import decode
 from riskengine.errors import RiskEngineError
 from riskengine.event import parse_event, parse_report
+from riskengine.inquiry import cursor
+from riskengine.inquiry.filters import parse_filters
 from riskengine.journal import Journal
 from riskengine.policy.parse import parse
 from riskengine.readers.mapping import parse_mapping
@@ -26,11 +28,16 @@ from riskengine.store.memory import MemoryStore
 SEAL = Seal(Keys.generate())
 EVENT = b"""{"user_id": "ana", "ip": "2001:db8::1", "event_id": "e-1", "occurred_at": "2026-03-04T09:15:31.5+01:00",
  "mfa": {"result": "passed", "amr": ["otp"], "at": "2026-03-04T09:15:31Z"},
- "position": {"latitude": 1e1, "longitude": 0}, "network": {"type": "wifi", "secured": false}, "timezone": "Europe/Lisbon", "rtt": {"ms": 1.5, "edge": "x"},
+ "position": {"latitude": 1e1, "longitude": 0}, "network": {"type": "wifi", "secured": false},
+ "timezone": "Europe/Lisbon", "rtt": {"ms": 1.5, "edge": "x"},
  "groups": ["a", "b"], "context": {"a": [1, null, true, {"b": "\\u00e9\\ud83d\\ude00"}]}}"""
 REPORT = b'{"event_id": "e-1", "result": "step_up_passed", "amr": ["otp"], "at": "2026-03-04T09:15:31Z"}'
 POLICY = (package_files("data") / "policy.toml").read_bytes()
 MAPPING = (Path(parse_mapping.__code__.co_filename).parent / "mappings" / "okta.toml").read_bytes()
+FILTERS = (
+    b'{"user_id": "ana", "decision": ["deny", "step_up"], "since": "2026-03-04T09:15:31Z", "cidr": "192.0.2.0/24"}'
+)
+CURSOR = cursor.sealed((1_772_615_731_500, 7), {}, "newest", "default", SEAL).encode()
 KEY = b"Bearer rk_0123456789abcdef_" + b"ab" * 32
 # What parsers trip over: quotes, ends, deep nesting, numbers without bounds, surrogates, NUL, bytes that are no UTF-8.
 ODD = (
@@ -62,6 +69,11 @@ def _authenticate(data: bytes) -> Any:
     return Access(MemoryStore()).authenticate(data.decode("latin-1"), 0)
 
 
+def _filters(data: bytes) -> Any:
+    found = decode(data)
+    return parse_filters(found if isinstance(found, dict) else {}, "default", SEAL)
+
+
 PARSERS = {
     "a body": Parser(decode, EVENT),
     "an event": Parser(lambda data: parse_event(decode(data)), EVENT),
@@ -69,6 +81,8 @@ PARSERS = {
     "a policy": Parser(lambda data: parse(data.decode("utf-8", "replace")), POLICY),
     "a mapping": Parser(lambda data: parse_mapping(data.decode("utf-8", "replace"), "x"), MAPPING),
     "an access key": Parser(_authenticate, KEY),
+    "filters": Parser(_filters, FILTERS),
+    "a cursor": Parser(lambda data: cursor.opened(data.decode("latin-1"), {}, "newest", "default", SEAL), CURSOR),
     "a sealed value": Parser(lambda data: SEAL.open(data, "default", "raw", 1), SEAL.seal(EVENT, "default", "raw", 1)),
 }
 
