@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from riskengine.access import Access
+from riskengine.access.access import Access
 from riskengine.check import decode
 from riskengine.errors import RiskEngineError
 from riskengine.event import parse_event, parse_report

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from riskengine.api import problems, schema
 from riskengine.api.calls import reply
+from riskengine.inquiry.export import MEDIA_TYPES
 
 _DESCRIPTION = (
     "A login arrives: may it pass, does it need a second factor, or must it stop? These paths are version 1: answers "
@@ -53,6 +54,7 @@ class _Call:
     problems: tuple[problems.Kind, ...]
     query: type[BaseModel] | None = None
     media: str = "application/json"  # of the body
+    told: tuple[str, ...] = ("text/plain",)  # of an answer that is no model's
 
 
 _CALLS = (
@@ -79,6 +81,7 @@ _CALLS = (
     _Call(
         "get", "/events/export", "Every event that matches, newest first, as a stream", ("events:export",),
         None, None, _ASKED, schema.ExportQuery,
+        told=tuple(sorted(set(MEDIA_TYPES.values()))),
     ),
     _Call(
         "get", "/stats", "Counts over time by decision, reason, country and network", ("events:read",),
@@ -155,7 +158,7 @@ def _operation(call: _Call) -> dict[str, Any]:
         operation["parameters"] = _parameters(call.query)
     if call.body:
         operation["requestBody"] = {"required": True, "content": {call.media: _content(call.body)}}
-    media = {"application/json": _content(call.answer)} if call.answer else {"text/plain": {}}
+    media = {"application/json": _content(call.answer)} if call.answer else {kind: {} for kind in call.told}
     operation["responses"] = {"200": {"description": "Done", "content": media}, **_refusals(call.problems)}
     return operation
 
