@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from riskengine.app import clock
-from riskengine.check import format_time
 from riskengine.cli import workers
 from riskengine.journal import Journal
 from riskengine.seal import Keys, Seal
@@ -71,39 +69,6 @@ def until(done: Callable[[], bool], seconds: float = 30) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.1)
-
-
-def test_a_challenge_of_one_worker_is_known_to_every_other_and_works_once(served: Served) -> None:
-    """Twelve connections, so both workers; each tells another outcome than its neighbours, all at once."""
-    now = clock()
-    places = (("192.0.2.10", now - 600_000), ("198.51.100.10", now))
-
-    async def told() -> list[tuple[str, int]]:
-        callers = [await Caller(served).connect() for _ in range(CONNECTIONS)]
-        for at, (ip, when) in enumerate(places):
-            login = {
-                "user_id": "challenged",
-                "ip": ip,
-                "occurred_at": format_time(when),
-                "event_id": f"challenged-{at}",
-            }
-            answer = await callers[0].score(login)
-        challenge = answer["step_up"]["challenge"]
-        results = ["step_up_passed", "step_up_failed", "step_up_abandoned"] * (CONNECTIONS // 3)
-        found = await asyncio.gather(
-            *(
-                caller.post("/events/challenged-1/report", {"result": result, "challenge": challenge})
-                for caller, result in zip(callers, results, strict=True)
-            )
-        )
-        for caller in callers:
-            caller.close()
-        return [(result, status) for result, (status, _) in zip(results, found, strict=True)]
-
-    outcomes = asyncio.run(told())
-
-    assert len({result for result, status in outcomes if status == 200}) == 1
-    assert {status for _, status in outcomes} == {200, 409}
 
 
 def test_an_activated_policy_reaches_every_worker(served: Served) -> None:
