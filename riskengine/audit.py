@@ -1,9 +1,19 @@
 """Who did what: the trail of administration and of reading personal data."""
 
+import hashlib
 import json
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-from riskengine.seal import Seal
+from riskengine.errors import SealKeyError
+from riskengine.seal import Seal, SealBroken
 from riskengine.store.contract import Store
+from riskengine.store.trail import AuditLine, linked
+
+# So that nobody without the key can guess a detail and see it confirmed by its digest.
+_SALT_BYTES = 16
 
 
 class Audit:
@@ -19,8 +29,48 @@ class Audit:
         StoreUnavailable when it cannot be written: what cannot be audited must not happen.
         """
         row = audit_row(at, actor, action, object)
-        sealed = self._seal.seal(json.dumps(detail, ensure_ascii=False).encode(), realm, "audit", row)
-        self._store.audit(at, realm, actor, action, object, sealed)
+        plain = json.dumps(detail | {"salt": secrets.token_hex(_SALT_BYTES)}, ensure_ascii=False).encode()
+        digest = hashlib.sha256(plain).hexdigest()
+        self._store.audit(at, realm, actor, action, object, self._seal.seal(plain, realm, "audit", row), digest)
+
+
+@dataclass(slots=True)
+class Verified:
+    """What a look at the whole trail found. `head` stands for all lines up to the last, None without any."""
+
+    lines: int = 0
+    head: str | None = None
+    faults: list[str] = field(default_factory=list)
+
+
+def verify(lines: Iterable[AuditLine], seal: Seal, noted: str | None = None) -> Verified:
+    """Check every line, given from the first to the last, against its link and its detail.
+
+    `noted` is a head that an earlier look gave: it notices a trail whose end was cut off, or written anew.
+    """
+    found, link, last = Verified(), "", 0
+    met = noted is None
+    for line in lines:
+        expected = linked(link, line)
+        if line.link not in (None, expected):
+            missing = "" if line.id == last + 1 else f", or lines between {last} and {line.id} are missing"
+            found.faults.append(f"line {line.id} is not what was written after line {last}{missing}")
+        if (broken := _broken(line, seal)) is not None:
+            found.faults.append(f"line {line.id}: {broken}")
+        link, last = line.link or expected, line.id
+        found.head = f"{last}:{link}"
+        found.lines += 1
+        met = met or found.head == noted
+    if not met:
+        found.faults.append(f"the noted head {noted} is not met: lines up to it were changed or cut off")
+    return found
+
+
+def detail_of(line: AuditLine, seal: Seal) -> dict[str, Any]:
+    """Return the detail of a line in clear; SealBroken or SealKeyError when it does not open."""
+    detail: dict[str, Any] = json.loads(_opened(line, seal))
+    detail.pop("salt", None)
+    return detail
 
 
 def audit_row(at: int, actor: str, action: str, object: str) -> bytes:
@@ -30,3 +80,29 @@ def audit_row(at: int, actor: str, action: str, object: str) -> bytes:
     b'[5, "ops", "key.create", "rk_1"]'
     """
     return json.dumps([at, actor, action, object]).encode()
+
+
+def _opened(line: AuditLine, seal: Seal) -> bytes:
+    return seal.open(line.detail, line.realm, "audit", audit_row(line.at, line.actor, line.action, line.object))
+
+
+def _broken(line: AuditLine, seal: Seal) -> str | None:
+    """Return what is wrong with the detail of a line."""
+    try:
+        plain = _opened(line, seal)
+    except (SealBroken, SealKeyError) as error:
+        return str(error)
+    if line.digest not in (None, hashlib.sha256(plain).hexdigest()):
+        return "its detail is not what was written"
+    return None
+
+
+def matching(
+    lines: Iterable[AuditLine], since: int | None, until: int | None, **wanted: str | None
+) -> Iterator[AuditLine]:
+    """Yield the lines at or after `since` and before `until` whose columns are as `wanted`; None stands for any."""
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    for line in lines:
+        fits = all(getattr(line, name) == value for name, value in asked.items())
+        if fits and (since is None or line.at >= since) and (until is None or line.at < until):
+            yield line

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from riskengine.cli.audit import audit
 from riskengine.cli.clients import clients
 from riskengine.cli.database import db
 from riskengine.cli.doctor import doctor
@@ -54,7 +55,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, geo, db, doctor),
+    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, audit, geo, db, doctor),
     *(purge, erase, export),
 )
 for _command in _COMMANDS:

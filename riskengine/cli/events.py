@@ -151,14 +151,14 @@ def _given(options: dict[str, Any], now: int) -> dict[str, Any]:
         if options[option.replace("-", "_")] is not None
     }  # fmt: skip
     given |= {name: list(options[name]) for name in _SEVERAL if options[name]}
-    given |= {name: _moment(options[name], now) for name in ("since", "until") if options[name] is not None}
+    given |= {name: moment(options[name], now) for name in ("since", "until") if options[name] is not None}
     return given
 
 
-def _moment(text: str, now: int) -> str:
+def moment(text: str, now: int) -> str:
     """Return a time as the filters take it: an age is counted back from `now`.
 
-    >>> _moment("2h", 7_200_000), _moment("2026-01-01T00:00:00Z", 0)
+    >>> moment("2h", 7_200_000), moment("2026-01-01T00:00:00Z", 0)
     ('1970-01-01T00:00:00.000Z', '2026-01-01T00:00:00Z')
     """
     age = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Select, Table, delete, exists, func, 
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.store import schema
+from riskengine.store import schema, trail
 from riskengine.store.contract import (
     AccessKeyRow,
     Cell,
@@ -48,6 +48,7 @@ from riskengine.store.tables import (
     SPENT_TOKENS,
     WORKERS,
 )
+from riskengine.store.trail import AuditLine
 
 __all__ = ["SqlStore", "SqlTransaction", "schema_status", "upgrade"]
 
@@ -328,11 +329,27 @@ class SqlStore:
             if not connection.execute(update(META).values(value=value).where(META.c.name == name)).rowcount:
                 connection.execute(insert(META).values(name=name, value=value))
 
-    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes) -> None:
-        """Append to the audit trail; `detail` is sealed."""
-        row = {"at": at, "realm": realm, "actor": actor, "action": action, "object": object, "detail": detail}
+    def audit(
+        self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str
+    ) -> None:
+        """Append to the audit trail; `detail` is sealed, `digest` is of what it says and gives nothing of it away."""
         with self._writing() as connection:
-            connection.execute(insert(AUDIT).values(row))
+            trail.append(connection, AuditLine(0, at, realm, actor, action, object, detail, digest, None))
+
+    def audit_lines(self) -> Iterator[AuditLine]:
+        """Yield every line of the audit trail, from the first to the last: no transaction stays open meanwhile."""
+        return self._all(AUDIT, AuditLine)
+
+    def audit_newest(self) -> Iterator[AuditLine]:
+        """Yield every line of the audit trail, from the last to the first, likewise."""
+        first = None
+        while True:
+            with self._reading() as connection:
+                found = trail.lines_before(connection, first)
+            yield from found
+            if not found:
+                return
+            first = found[-1].id
 
     def is_empty(self) -> bool:
         """Return whether no event, history or access key is stored."""

@@ -259,6 +259,8 @@ POLICIES = Table(
     Column("file", String(64), nullable=False),
 )
 
+# Triggers refuse to change or delete a line, all but its `detail`, which a new sealing key seals again.
+# The columns stand in the order of the row class.
 AUDIT = Table(
     "audit",
     METADATA,
@@ -269,6 +271,8 @@ AUDIT = Table(
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
     Column("detail", LargeBinary, nullable=False),
+    Column("digest", String(64)),
+    Column("link", String(64)),
 )
 
 # Events by the hour, counted apart from scoring, see statistics.py.

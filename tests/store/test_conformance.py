@@ -396,7 +396,7 @@ def test_a_named_value_is_replaced(store: Store) -> None:
 
 def test_the_audit_trail_takes_what_it_is_given(store: Store) -> None:
     for at in (5, 5):
-        store.audit(at, "default", "ops", "keys.create", "key-1", b"\x00sealed")
+        store.audit(at, "default", "ops", "keys.create", "key-1", b"\x00sealed", "0" * 64)
 
 
 def test_a_history_alone_makes_a_store_not_empty(store: Store) -> None:
