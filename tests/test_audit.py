@@ -119,7 +119,7 @@ def test_an_end_cut_off_is_noticed_by_a_noted_head(store: SqlStore, store_url: s
 
 def test_lines_from_before_the_links_are_taken_up(store: SqlStore, store_url: str, seal: Seal) -> None:
     write(store, seal, 3)
-    downgrade(store_url, "0005")
+    downgrade(store_url, "0007")
     upgrade(store_url)
     write(store, seal, 2)
     assert verify(store.audit_lines(), seal).faults == []

@@ -13,7 +13,7 @@ _LINES_AT_ONCE = 1000
 
 
 class AuditLine(NamedTuple):
-    """One line. `digest` is of the detail in clear; lines of versions before 0006 have none, nor always a `link`."""
+    """One line. `digest` is of the detail in clear; lines from before migration 0008 have none, nor always a `link`."""
 
     id: int
     at: int
