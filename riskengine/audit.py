@@ -14,6 +14,9 @@ from riskengine.store.trail import AuditLine, linked
 
 # So that nobody without the key can guess a detail and see it confirmed by its digest.
 _SALT_BYTES = 16
+# What a detail holds beside what it said, once a person in it was erased: only who has the sealing key can write that.
+ERASED = "erased"
+ALTERED = "its detail is not what was written"
 
 
 class Audit:
@@ -36,9 +39,11 @@ class Audit:
 
 @dataclass(slots=True)
 class Verified:
-    """What a look at the whole trail found. `head` stands for all lines up to the last, None without any."""
+    """What a look at the whole trail found. `head` stands for all lines up to the last, None without any; `erased` are
+    lines in which a person who was erased goes by a pseudonym, so that their detail is not what was written."""
 
     lines: int = 0
+    erased: int = 0
     head: str | None = None
     faults: list[str] = field(default_factory=list)
 
@@ -55,7 +60,10 @@ def verify(lines: Iterable[AuditLine], seal: Seal, noted: str | None = None) -> 
         if line.link not in (None, expected):
             missing = "" if line.id == last + 1 else f", or lines between {last} and {line.id} are missing"
             found.faults.append(f"line {line.id} is not what was written after line {last}{missing}")
-        if (broken := _broken(line, seal)) is not None:
+        broken = _broken(line, seal)
+        if broken == ALTERED and ERASED in detail_of(line, seal):
+            found.erased += 1
+        elif broken is not None:
             found.faults.append(f"line {line.id}: {broken}")
         link, last = line.link or expected, line.id
         found.head = f"{last}:{link}"
@@ -68,9 +76,16 @@ def verify(lines: Iterable[AuditLine], seal: Seal, noted: str | None = None) -> 
 
 def detail_of(line: AuditLine, seal: Seal) -> dict[str, Any]:
     """Return the detail of a line in clear; SealBroken or SealKeyError when it does not open."""
-    detail: dict[str, Any] = json.loads(_opened(line, seal))
-    detail.pop("salt", None)
-    return detail
+    return unsalted(json.loads(_opened(line, seal)))
+
+
+def unsalted(detail: dict[str, Any]) -> dict[str, Any]:
+    """Return what a stored detail says, without what keeps its digest from being guessed.
+
+    >>> unsalted({"user_id": "ana", "salt": "00"})
+    {'user_id': 'ana'}
+    """
+    return {name: value for name, value in detail.items() if name != "salt"}
 
 
 def audit_row(at: int, actor: str, action: str, object: str) -> bytes:
@@ -93,7 +108,7 @@ def _broken(line: AuditLine, seal: Seal) -> str | None:
     except (SealBroken, SealKeyError) as error:
         return str(error)
     if line.digest not in (None, hashlib.sha256(plain).hexdigest()):
-        return "its detail is not what was written"
+        return ALTERED
     return None
 
 

@@ -12,7 +12,7 @@ from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit, detail_of, matching, verify
 from riskengine.check import Wrong, format_time, parse_time
 from riskengine.cli.events import moment, plain
-from riskengine.cli.keys import operator
+from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.errors import Fault, InvalidInput, SealKeyError
 from riskengine.seal import Seal, SealBroken
@@ -80,7 +80,8 @@ def verify_trail(context: click.Context, head: str | None) -> None:
         found = verify(store.audit_lines(), seal, head)
     for fault in found.faults:
         click.echo(fault, err=True)
-    click.echo(f"{found.lines} lines, {len(found.faults)} faults", err=True)
+    erased = f", {found.erased} with a person who was erased" if found.erased else ""
+    click.echo(f"{found.lines} lines{erased}, {len(found.faults)} faults", err=True)
     if found.head is not None:
         click.echo(found.head)
     context.exit(1 if found.faults else 0)

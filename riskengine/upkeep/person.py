@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import make_url, select
 
+from riskengine.audit import ERASED, unsalted
 from riskengine.check import format_time
 from riskengine.engine.saved import from_journal, load_histories, opened, raw_of, report_detail
 from riskengine.engine.tokens import Tokeniser
@@ -64,7 +65,9 @@ class Person:
                 {"result": row.result, "at": format_time(row.at), **report_detail(row, self.seal)} for row in reports
             ],
             "history": {name: record[name].tolist() for name in record.dtype.names or ()} if stored else None,
-            "audit": [line for _, line in self._audited({*self._names(events)})],
+            "audit": [
+                line | {"detail": unsalted(line["detail"])} for _, line in self._audited({*self._names(events)})
+            ],
         }
 
     def _told(self, row: EventRow) -> dict[str, Any]:
@@ -195,7 +198,8 @@ class Erasure:
         """Call them by a pseudonym in the audit trail that nothing leads back from."""
         seal = self.person.seal
         for row, line in list(self.person._audited(names)):
-            detail = json.dumps(_renamed(line["detail"], names, self.pseudonym), ensure_ascii=False).encode()
+            told = _renamed(line["detail"], names, self.pseudonym) | {ERASED: self.pseudonym}
+            detail = json.dumps(told, ensure_ascii=False).encode()
             bound = _AUDIT.row(row.at, row.actor, row.action, row.object)
             new = seal.seal(detail, row.realm, _AUDIT.name, bound)
             self.needles.add(row.detail[_NEEDLE])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from riskengine.audit import Audit
+from riskengine.audit import Audit, verify
 from riskengine.engine.engine import Engine
 from riskengine.engine.saved import raw_of
 from riskengine.event import Event, Report
@@ -89,7 +89,11 @@ def test_everything_of_one_goes_and_nothing_of_others(
     assert (held["events"], held["reports"], held["history"], held["audit"]) == ([], [], None, [])
     after = person(database, "ben").held()
     assert {**after, "audit": []} == {**others, "audit": []}
-    assert after["audit"][0]["detail"] == {"user_id": [one.pseudonym], "login": "ben@example"}
+    assert after["audit"][0]["detail"] == {
+        "user_id": [one.pseudonym], "login": "ben@example", "erased": one.pseudonym,
+    }  # fmt: skip
+    trail = verify(store.audit_lines(), SEAL)
+    assert (trail.lines, trail.erased, trail.faults) == (2, 2, [])
     assert {raw_of(row, SEAL)["user_id"] for row in store.events()} == {"ben"}
 
 
