@@ -154,6 +154,8 @@ def test_writers_at_once_make_one_chain(store: SqlStore, store_url: str, seal: S
         thread.start()
     for thread in threads:
         thread.join(60)
+    for other in others:
+        other.close()
 
     found = verify(store.audit_lines(), seal)
 
