@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -126,6 +126,17 @@ class Journal:
                 with _possible("removed"):
                     self._remove(file)
         return taken
+
+    def waiting(self) -> Iterator[bytes]:
+        """Yield what ended processes left, oldest first, all but unreadable records; it goes on waiting."""
+        with self._drain_lock, _possible("read"):
+            for file in [replace(file) for file in self._left if file.foreign]:
+                while file.drained < file.written:
+                    row = file.row(file.drained)
+                    sealed = file.frame()
+                    record = None if sealed is None else self._opened(sealed, row)
+                    if record is not None:
+                        yield record
 
     def pending(self) -> int:
         """Return how many records wait, those of ended processes included as far as they were seen."""

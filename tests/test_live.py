@@ -525,3 +525,32 @@ def test_a_batch_is_either_committed_or_given_up(world: World) -> None:
     assert late.close() == ({}, {})
     with pytest.raises(StoreUnavailable):
         late.commit(segment)  # type: ignore[arg-type]
+
+
+class GoneStore(MemoryStore):
+    """A store that never answers."""
+
+    def transaction(self) -> Any:
+        raise StoreUnavailable("gone")
+
+    def ping(self) -> None:
+        raise StoreUnavailable("gone")
+
+
+def test_what_a_process_answered_from_its_journal_the_next_one_answers_alike(tmp_path: Path, world: World) -> None:
+    answers = []
+    for _ in range(2):
+        journal = Journal(tmp_path / "journal", SEAL)
+        live = Live(engine_over(GoneStore(), world), journal)
+        [answer] = play(live, live.score([login("a")], "default", True))
+        answers.append(told(answer))
+        journal.close()
+    first, again = answers
+    assert first["source"] == "fallback"
+    assert again == first
+
+    journal = Journal(tmp_path / "journal", SEAL)
+    live = Live(engine_over(GoneStore(), world), journal)
+    [other] = play(live, live.score([login("a", ip=AWAY)], "default", True))
+    assert isinstance(other, Conflict)
+    journal.close()

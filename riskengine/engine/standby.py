@@ -1,14 +1,15 @@
 """What answers while the store does not: signals that need no store, and a synced journal that keeps what was said."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
-from riskengine.engine.arrival import Arrival
+from riskengine.engine.arrival import Arrival, Journaled
 from riskengine.engine.culprit import halved
 from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Doubtful, Gate
+from riskengine.engine.saved import from_journal
 from riskengine.engine.segment import OTHER_BODY, Busy, Outcome
 from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.event import Event, Report
@@ -31,6 +32,8 @@ class Standby:
         self._told: OrderedDict[tuple[str, str], tuple[bytes, Outcome]] = OrderedDict()
         self._pending: set[int] = set()
         self.failed = False
+        for record in deque(journal.waiting(), REMEMBERED):
+            self._recall(record)
 
     def waits(self, arrival: Arrival) -> bool:
         """Return whether an item is, or speaks of, an event that was answered here and is not saved yet."""
@@ -99,6 +102,18 @@ class Standby:
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         return replies
+
+    def _recall(self, record: bytes) -> None:
+        """Remember an event that a process before this one answered: a retry gets that answer, which will be stored."""
+        try:
+            arrival = from_journal(record)
+        except Exception as error:  # whoever saves it will count it as damaged
+            _log.warning("journal_record_not_recalled", cause=type(error).__name__)
+            return
+        if isinstance(arrival.body, Journaled):
+            name = arrival.realm, arrival.body.event.event_id or ""
+            self._told[name] = (arrival.text, dict(arrival.body.answer))
+            self._pending.add(hash(name))
 
     def _append(self, records: Sequence[bytes], names: Iterable[tuple[str, str]]) -> None:
         if not records:
