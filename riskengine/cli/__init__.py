@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+import structlog
 
 from riskengine.cli.audit import audit
 from riskengine.cli.clients import clients
@@ -51,6 +52,8 @@ Examples:
 @click.pass_context
 def riskengine(context: click.Context, config: Path | None) -> None:
     """Remember where the settings are; each command reads them when it needs them."""
+    structlog.reset_defaults()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # stdout is a command's results
     context.obj = Shell(config)
 
 
