@@ -1,5 +1,6 @@
 """A log through the engine: what live would have decided, had everything arrived in order of time."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any
 
 from riskengine.engine.arrival import Arrival, canonical
 from riskengine.engine.engine import Engine
+from riskengine.engine.pace import Pace
 from riskengine.engine.saved import spelled
 from riskengine.engine.segment import Busy, Repeated
 from riskengine.errors import Conflict, RiskEngineError
@@ -18,6 +20,8 @@ from riskengine.seal import Keys, Seal
 from riskengine.store.memory import MemoryStore
 
 BATCH = 4096
+# A quarter of this is what one batch of an import may take, so that a live server beside it waits no more than 50 ms.
+SAVING_DEADLINE = 0.16
 REALM = "default"
 # A replay that saves nothing seals nothing that lasts: one known key makes its output the same every time. Whoever
 # holds the output and a list of names can therefore tell whose lines are whose, as the log itself would have told.
@@ -116,10 +120,8 @@ def decide(
     event stood. (`source` is the answer's own: who decided.) `received_at`, ms since 1970, is what an import saves as
     the time of arrival; without it each event's own time stands for it."""
     known: set[str] = set()
-    for start in range(0, len(lines), BATCH):
-        batch = lines[start : start + BATCH]
-        arrivals = [_arrival(line, summary.reporting, received_at) for line in batch]
-        for line, outcome in zip(batch, run_all(engine, arrivals), strict=True):
+    for batch, outcomes in _batches(lines, engine, summary.reporting, received_at):
+        for line, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, RiskEngineError):
                 _refuse(line, outcome, summary, reject)
             elif isinstance(line.item, Report):
@@ -134,6 +136,21 @@ def decide(
                 summary.reasons.update(reason["code"] for reason in outcome["reasons"])
                 yield line.number, outcome | {"log": line.source, "line": line.line}
         progress(len(batch))
+
+
+def _batches(
+    lines: list[Line], engine: Engine, reporting: bool, received_at: int | None
+) -> Iterator[tuple[list[Line], list[dict[str, Any] | RiskEngineError]]]:
+    """Yield lines and what became of them: in large batches, or where they are saved in as large ones as are quick."""
+    pace, start = Pace(SAVING_DEADLINE, BATCH), 0
+    while start < len(lines):
+        batch = lines[start : start + (BATCH if received_at is None else pace.largest())]
+        arrivals = [_arrival(line, reporting, received_at) for line in batch]
+        began = time.monotonic()
+        outcomes = run_all(engine, arrivals)
+        pace.saw(len(batch), time.monotonic() - began)
+        yield batch, outcomes
+        start += len(batch)
 
 
 def sent(line: Line) -> dict[str, Any]:
