@@ -9,6 +9,8 @@ from schemathesis import GenerationMode
 from tests.api.conftest import Service
 from tests.api.contract import OPERATIONS, WAYS, callers_of, hunt
 
+# The service runs in a thread beside, whose jitter draws from `random` while Hypothesis watches it.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 IDS = [f"{name}, {mode.value}" for name, mode in WAYS]
 
 
