@@ -45,7 +45,7 @@ class Bench:
             (self.folder / "log").write_text("\n".join(log) + "\n")
         command = [RISKENGINE, "replay", "log", *options]
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=180, check=False
         )
 
 

@@ -2,9 +2,9 @@
 
 import math
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -34,12 +34,13 @@ _COUNTS = (
 )
 _FACTS = ("learned", "ignored", "minute_of_week", "logins_then", "logins_near", "logins_of", "idle_days")
 _COUNTRY = int(Located.COUNTRY)
-PLACES_KEPT = 4_096  # of which answers need not say anew where and what they are
+_FEW = 32
+PARTS_KEPT = 16_384  # of answers, which many have in common
 _PLACE = attrgetter("country", "located", "latitude", "longitude", "radius")
 DEGREE_DIGITS = 4  # ten metres: finer than any database is right
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scene:
     """What the answers of one batch share. `places` names the other end of a journey by its event's row id."""
 
@@ -50,15 +51,22 @@ class Scene:
     answered_by: str = "engine"
     shadow: Policy | None = None
 
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """What is said of the geolocation data. All answers share it: it may not be changed."""
+        source = self.source
+        return {"source": source.name, "date": source.date, "attribution": list(source.attribution)}
+
 
 class Judged(NamedTuple):
-    """One event's row of an assessment as plain numbers: fields by name, signals and points in order of SIGNALS.
+    """One event's row of an assessment as plain values: fields by name, signals (None unknown) and points in order of
+    SIGNALS.
 
     `row` is the verdict as the array holds it, for the few that rules decided."""
 
     item: Any
     verdict: Any
-    signals: list[float]
+    signals: tuple[float | None, ...]
     points: list[int]
     row: np.void
     shadow: np.void | None
@@ -74,23 +82,37 @@ _VERDICT: Any = namedtuple("_VERDICT", VERDICT.names or ())  # type: ignore[misc
 
 
 def judged(result: Assessments, rows: Sequence[int]) -> list[Judged]:
-    """Return these rows of an assessment as plain numbers."""
-    found, at = result.found, list(rows)
+    """Return these rows of an assessment as plain values."""
+    found, at = result.found, np.asarray(rows, np.intp)
+    told = found.signals[at].astype(object)
+    told[np.isnan(found.signals[at])] = None  # NaN is no JSON
     shadow = [None] * len(at) if result.shadow is None else result.shadow[at]
-    columns = (result.items[_FIELDS][at].tolist(), found.verdicts[at].tolist(), found.signals[at].tolist())
-    return [
-        Judged(_ITEM._make(item), _VERDICT._make(verdict), signals, points, row, beside)
-        for item, verdict, signals, points, row, beside in zip(
-            *columns, found.points[at].tolist(), found.verdicts[at], shadow, strict=True
+    return list(
+        map(
+            Judged,
+            map(_ITEM._make, _plain(result.items, _FIELDS, at)),
+            map(_VERDICT._make, _plain(found.verdicts, _VERDICT._fields, at)),
+            map(tuple, told.tolist()),
+            found.points[at].tolist(),
+            found.verdicts[at],
+            shadow,
         )
-    ]
+    )
+
+
+def _plain(rows: np.ndarray, names: Sequence[str], at: np.ndarray) -> Iterable[tuple[Any, ...]]:
+    """Return fields of rows as plain values. Column by column costs less than row by row, but for a few rows."""
+    if len(at) < _FEW:
+        few: list[tuple[Any, ...]] = rows[list(names)][at].tolist()
+        return few
+    return zip(*(rows[name][at].tolist() for name in names), strict=True)
 
 
 class Told(NamedTuple):
     """What an answer repeats of its event, or says of it in words. `user_ref` is in hexadecimal digits."""
 
     event_id: str | None
-    occurred_at: int | None
+    occurred_at: str | None
     user_ref: str | None
     action: str
     resource: str | None
@@ -107,7 +129,7 @@ def told(one: Entry) -> Told:
     event, ref = one.event, one.tokens.user_ref
     return Told(
         event.event_id,
-        event.occurred_at,
+        None if event.occurred_at is None else format_time(event.occurred_at),
         None if ref is None else ref.hex(),
         event.action,
         event.resource,
@@ -127,7 +149,7 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
     journey = _journey(item, verdict, label, scene)
     return {
         "event_id": event.event_id,
-        "occurred_at": None if event.occurred_at is None else format_time(event.occurred_at),
+        "occurred_at": event.occurred_at,
         "user_ref": event.user_ref,
         "decision": decision,
         "score": verdict.score / 10,
@@ -136,7 +158,7 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
         "location": None if math.isnan(item.latitude) else location(*_PLACE(item), label),
         "network": network(item.asn, item.kind, item.claimed, label),
         "travel": journey,
-        "signals": dict(zip(SIGNALS, map(_number, found.signals), strict=True)),
+        "signals": signals(found.signals),
         "vouched": vouched(verdict) if verdict.taken else [],
         "maturity": MATURITY[verdict.maturity],
         "step_up": step_up_terms(found.row, policy) if decision == "step_up" else None,
@@ -148,11 +170,7 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
             "mode": policy.mode,
             "step_up_at": verdict.limit / 10,
         },
-        "data": {
-            "source": scene.source.name,
-            "date": scene.source.date,
-            "attribution": list(scene.source.attribution),
-        },
+        "data": scene.data,
         "source": scene.answered_by,
         "degraded": sorted({*event.degraded, *scene.source.degraded, *scene.degraded}),
     }
@@ -173,7 +191,7 @@ def vouched(verdict: Any) -> list[dict[str, Any]]:
     """Return what spoke for the login and took points back from what was new in it: `{by, points}`, strongest first."""
     speaks = {name: getattr(verdict, f"for_{name}") for name in VOUCHERS}
     total = sum(speaks.values())
-    shares = {name: round(verdict.taken * value / total, 1) for name, value in speaks.items()}
+    shares = {name: round(verdict.taken * value / total, 1) for name, value in speaks.items() if value}
     found = [{"by": name, "points": share} for name, share in shares.items() if share]
     return sorted(found, key=lambda one: -float(one["points"]))
 
@@ -205,7 +223,13 @@ def _at_least(policy: Policy, decision: str) -> str:
     return max(decision, policy.fallback.decision, key=DECISIONS.index)
 
 
-@lru_cache(PLACES_KEPT)
+@lru_cache(PARTS_KEPT)
+def signals(values: tuple[float | None, ...]) -> Mapping[str, float | None]:
+    """Return signals by name. Many events share it: it may not be changed."""
+    return dict(zip(SIGNALS, values, strict=True))
+
+
+@lru_cache(PARTS_KEPT)
 def location(
     country: int, located: int, latitude: float, longitude: float, radius: float, label: Label
 ) -> Mapping[str, Any]:
@@ -225,7 +249,7 @@ def location(
     }
 
 
-@lru_cache(PLACES_KEPT)
+@lru_cache(PARTS_KEPT)
 def network(asn: int, kind: int, claimed: int, label: Label) -> Mapping[str, Any]:
     """Return what is known of a network, and by what evidence its kind is named. Many events share it, too."""
     return {
@@ -267,8 +291,9 @@ def _journey(item: Any, verdict: Any, label: Label, scene: Scene) -> dict[str, A
     }
 
 
-def _end(place: str | None, country: int, latitude: float, longitude: float, radius: float) -> dict[str, Any]:
-    """Return one end of a journey."""
+@lru_cache(PARTS_KEPT)
+def _end(place: str | None, country: int, latitude: float, longitude: float, radius: float) -> Mapping[str, Any]:
+    """Return one end of a journey. Many journeys share it: it may not be changed."""
     return {
         "country": country_letters(country),
         "place": place,

@@ -44,6 +44,9 @@ class Label:
     timezone: str | None = None
     country_name: str | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.city, self.as_name))  # the rest costs more than it tells apart: each answer looks labels up
+
     def place(self) -> str | None:
         """Return what to call the place: its city, with the region where that says more; None without a city.
 

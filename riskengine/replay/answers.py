@@ -1,7 +1,8 @@
 """Assessed events as lines of NDJSON: each the full answer, with `log` and `line` where the event stood."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,8 +16,23 @@ from riskengine.replay.columns import address_of
 from riskengine.replay.register import Tables
 from riskengine.replay.told import NOBODY
 
+_SPELLED = 1 << 16
 AT_ONCE = 2_048  # events whose numbers are taken out of their columns together
+_SHARED = ("location", "network", "signals", "data")  # what of an answer others have in common with it
 _encode = msgspec.json.Encoder().encode
+
+
+class Spelled(dict[int, tuple[Any, msgspec.Raw]]):
+    """Parts of answers in JSON, each encoded once: found by identity, since who shares them may not change them."""
+
+    def of(self, part: Any) -> msgspec.Raw:
+        """Return a part in JSON."""
+        found = self.get(id(part))
+        if found is None:
+            if len(self) >= _SPELLED:
+                self.clear()
+            self[id(part)] = found = part, msgspec.Raw(_encode(part))  # a part that is kept leaves its id to no other
+        return found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class Setting:
     policy: Policy
     source: DataSource
     logs: Sequence[str]
+    spelled: Spelled = field(default_factory=Spelled)
 
 
 def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Setting) -> Iterator[bytes]:
@@ -45,14 +62,22 @@ def _lines(
     labels = [tables.labels[at] for at in tables.label[told["address"]].tolist()]
     stood = zip(told["source"].tolist(), told["line"].tolist(), strict=True)
     found = zip(_told(told, ids, tables), labels, judged(result, rows), stood, strict=True)
+    spelled = setting.spelled.of
     for event, label, row, (log, line) in found:
-        yield _encode(answer(event, label, row, scene) | {"log": setting.logs[log], "line": line}) + b"\n"
+        reply = answer(event, label, row, scene)
+        for part in _SHARED:
+            reply[part] = spelled(reply[part])
+        if journey := reply["travel"]:
+            journey["from"], journey["to"] = spelled(journey["from"]), spelled(journey["to"])
+        reply["log"], reply["line"] = setting.logs[log], line
+        yield _encode(reply) + b"\n"
 
 
 def _told(told: np.ndarray, ids: Sequence[str], tables: Tables) -> Iterator[Told]:
     """Yield what answers take from their events."""
-    columns = ("time", "user", "action", "resource", "device", "agent", "claimed_type", "rtt", "edge")
-    numbers = zip(*(told[name].tolist() for name in columns), strict=True)
+    times = np.datetime_as_string(told["time"].astype("M8[ms]"), timezone="UTC").tolist()
+    columns = ("user", "action", "resource", "device", "agent", "claimed_type", "rtt", "edge")
+    numbers = zip(times, *(told[name].tolist() for name in columns), strict=True)
     for event_id, (time, user, action, resource, device, agent, claimed, rtt, edge) in zip(ids, numbers, strict=True):
         yield Told(
             event_id,
