@@ -23,12 +23,13 @@ from riskengine.access.mint import Mint
 from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import Tokens, new_signing_key
 from riskengine.activation import Rulebook, read_file
-from riskengine.api import events, health, manual, oauth, score, search
+from riskengine.api import blocks, events, health, manual, oauth, score, search
 from riskengine.api.calls import Desk, Door
 from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
 from riskengine.assess import is_ready, ready
 from riskengine.audit import Audit
+from riskengine.blocklist import Blocklist, Watch
 from riskengine.challenge import Challenges
 from riskengine.compiled import FOLDER
 from riskengine.console.office import Office, Patience
@@ -52,9 +53,12 @@ from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 from riskengine.upkeep.upkeep import Upkeep
 
-ROUTES = (*score.ROUTES, *search.ROUTES, *events.ROUTES, *oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES)
+ROUTES = (
+    *(*score.ROUTES, *search.ROUTES, *events.ROUTES, *blocks.ROUTES),
+    *(*oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES),
+)
 SEAL_CHECK = "seal_check"
-# How often a changed policy is: one server takes up a file, then the others follow, within 5 s in all.
+# How often a changed policy is, and blocks: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
 # How often a worker among several passes on what it counted: any of them may be asked for the sum.
 COUNT_SECONDS = 1.0
@@ -78,6 +82,7 @@ class Parts:
     seal: Seal
     locator: Locator
     rulebook: Rulebook
+    watch: Watch
     live: Live
     access: Access
     mint: Mint
@@ -206,6 +211,9 @@ def assemble(settings: Settings) -> Parts:
         rulebook.refresh(clock())
         engine = Engine(store, locator, rulebook.policy, seal)
         engine.adopt(rulebook.policy, rulebook.shadow)
+        watch = Watch(store, seal)
+        watch.refresh(clock())
+        engine.heed(watch.blocks)
         engine.rehearse()
         live = Live(engine, Journal(settings.home / "journal", seal), tracing=tracing)
         undo.pop_all()
@@ -215,7 +223,7 @@ def assemble(settings: Settings) -> Parts:
     access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse)
     sessions = Sessions(store, access)
     upkeep, keys = Upkeep(settings, seal), source_of(settings)
-    return Parts(store, seal, locator, rulebook, live, access, mint, sessions, audit, tracing, upkeep, keys)
+    return Parts(store, seal, locator, rulebook, watch, live, access, mint, sessions, audit, tracing, upkeep, keys)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -231,11 +239,12 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
+    blocklist = Blocklist(parts.store, parts.seal, parts.audit)
     challenges = Challenges(parts.seal, settings.step_up_challenge == "required")
     door = Door(parts.access, clock, parts.mint, parts.audit)
-    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges)
+    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist)
     app.state.office = Office(
-        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, Patience(), clock
+        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, Patience(), clock
     )
     app.state.settings = settings
     app.state.draining = False
@@ -310,10 +319,16 @@ async def _watch(locator: Locator, seconds: float) -> None:
 
 
 async def _follow(parts: Parts) -> None:
-    """Decide by another policy as soon as one is in force; what cannot be taken up is logged and the old one stays."""
-    rulebook, engine = parts.rulebook, parts.live.engine
+    """Decide by another policy, and heed other blocks, as soon as these are in force; what cannot be taken up is logged
+    and what there was stays."""
+    rulebook, watch, engine = parts.rulebook, parts.watch, parts.live.engine
     while True:
         await asyncio.sleep(POLICY_SECONDS)
+        try:
+            if await asyncio.to_thread(watch.refresh, clock()):
+                engine.heed(watch.blocks)
+        except Exception:  # a defect in one look must not end the watch for the next
+            _log.exception("blocks not followed")
         try:
             if await asyncio.to_thread(rulebook.refresh, clock()):
                 engine.adopt(rulebook.policy, rulebook.shadow)

@@ -138,24 +138,34 @@ def assess(
     policy: Policy,
     widening: np.ndarray | None = None,
     shadow: Policy | None = None,
+    held: np.ndarray | None = None,
 ) -> Assessments:
     """Return the assessments of `batch`, and take it into `records` in place.
 
     `records[i]` is the history of the items whose `user` is i; `names` are what items point to; `widening` (>= 1 an
-    item) widens the radii of points that old data states; `shadow` is judged by alongside and decides nothing. Any
-    split of a sequence into batches gives equal results.
+    item) widens the radii of points that old data states; `shadow` is judged by alongside and decides nothing; `held`
+    says which items a block of an incident denies, whatever the policy. Any split of a sequence into batches gives
+    equal results.
     """
     items, count = batch.copy(), len(batch)
     main = terms(policy, names)
     _prepare(items, np.ones(count) if widening is None else np.array(widening, np.float64), main.sheet)
-    said = stated(policy, items, names)  # of networks, which are known from here on
+    said = _stated(policy, items, names, held)  # of networks, which are known from here on
     found, beside = _room(count), _room(count if shadow else 0)
     if shadow is None:
         _assess(items, _flat(records), main, said, main, said[:0], found, beside)
         return Assessments(items, found)
-    other, other_said = terms(shadow, names), stated(shadow, items, names)
+    other, other_said = terms(shadow, names), _stated(shadow, items, names, held)
     _assess(items, _flat(records), main, said, other, other_said, found, beside)
     return Assessments(items, found, _shadow(beside))
+
+
+def _stated(policy: Policy, items: Batch, names: Names, held: np.ndarray | None) -> np.ndarray:
+    """Return what a policy says of the items before they are assessed, and which of them a block holds."""
+    said = stated(policy, items, names)
+    if held is not None:
+        said["blocked"] |= held
+    return said
 
 
 def is_ready() -> bool:

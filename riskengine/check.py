@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -19,6 +19,8 @@ _EVENT_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 # A control character as JSON writes it: an escape that is not itself escaped. Line ends and tabs are let be.
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])|\x7f")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,40})?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _ZONES = frozenset(available_timezones())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # 9999-12-31: what a datetime can still print.
@@ -188,6 +190,38 @@ def _canonical_ip(text: str) -> str:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return str(address)
+
+
+def network(value: Any) -> IPv4Network | IPv6Network:
+    """Return a network, or an address as a network of its own; an IPv4 one where it is written inside IPv6."""
+    if not isinstance(value, str) or len(value) > 64 or "%" in value:
+        raise Wrong("must be a network as 192.0.2.0/24 or 2001:db8::/32")
+    try:
+        found: IPv4Network | IPv6Network = ip_network(value, strict=False)
+    except ValueError as error:
+        raise Wrong("must be a network as 192.0.2.0/24 or 2001:db8::/32") from error
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    return IPv4Network((int(mapped), found.prefixlen - 96)) if mapped and found.prefixlen >= 96 else found
+
+
+def asn(value: Any) -> int:
+    """Return the number of an autonomous system, with or without AS in front."""
+    digits = re.fullmatch(r"(?:AS|as)?([0-9]{1,10})", str(value)) if not isinstance(value, bool) else None
+    if digits is None or not 0 < int(digits[1]) < 1 << 32:
+        raise Wrong("must be the number of an autonomous system, as 64496")
+    return int(digits[1])
+
+
+def span(value: Any) -> int:
+    """Return a length of time, as 90m, 24h, 7d or 2w, in ms.
+
+    >>> span("90m"), span("2w")
+    (5400000, 1209600000)
+    """
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise Wrong("must be a length of time, as 90m, 24h, 7d or 2w")
+    return int(found[1]) * _UNITS_MS[found[2]]
 
 
 def event_id(value: Any) -> str:

@@ -173,3 +173,27 @@ def test_workers_that_cannot_start_end_all_and_are_not_started_again(
 
     # Once each, unless it was stopped before it got so far.
     assert 1 <= capfd.readouterr().err.count("No module named riskengine.cli.none") <= settings.workers
+
+
+async def blocked(served: Served, login: dict[str, str]) -> set[bool]:
+    """Return whether a block holds a login, over many new connections, which reach every worker."""
+    found = set()
+    for _ in range(CONNECTIONS):
+        caller = await Caller(served).connect()
+        status, answer = await caller.post("/score/preview", login)
+        assert status == 200, answer
+        found.add("blocked" in [reason["code"] for reason in answer["reasons"]])
+        caller.close()
+    return found
+
+
+def test_a_block_reaches_every_worker_within_5_seconds_and_its_end_too(served: Served) -> None:
+    login = {"user_id": "ben", "ip": "198.51.100.10"}
+    assert asyncio.run(blocked(served, login)) == {False}
+
+    added = command(served.settings, "block", "add", "user:ben", "--for", "1h", "--why", "ticket 4711")
+
+    assert added.returncode == 0, added.stderr
+    until(lambda: asyncio.run(blocked(served, login)) == {True}, 5)
+    assert command(served.settings, "block", "lift", added.stdout.strip()).returncode == 0
+    until(lambda: asyncio.run(blocked(served, login)) == {False}, 5)

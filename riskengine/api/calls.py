@@ -19,6 +19,7 @@ from riskengine.api.envelope import NEXT_TOKEN
 from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UNKNOWN_PARAMETER, Refused
 from riskengine.api.proxies import certificate_of
 from riskengine.audit import Audit
+from riskengine.blocklist import Blocklist
 from riskengine.challenge import Challenges
 from riskengine.check import decode
 from riskengine.errors import AccessDenied, InvalidInput, StoreUnavailable, TokenRefused
@@ -137,6 +138,7 @@ class Desk:
     clock: Callable[[], int]
     inquiry: Inquiry
     challenges: Challenges
+    blocklist: Blocklist
 
 
 def desk_of(request: Request) -> Desk:

@@ -104,6 +104,18 @@ _CALLS = (
         schema.RemediateBody, schema.Accepted, (*_POSTED, problems.NOT_FOUND),
     ),
     _Call(
+        "post", "/blocks", "Shut out an address, network, user or device for a while", ("verdict",),
+        schema.BlockBody, schema.AddedBlock, (*_POSTED, problems.CONFLICT),
+    ),
+    _Call(
+        "get", "/blocks", "What is shut out", ("events:read", "verdict"), None, schema.BlockList, _ASKED,
+        schema.BlocksQuery,
+    ),
+    _Call(
+        "delete", "/blocks/{block_id}", "Lift a block before its time", ("verdict",),
+        None, schema.Block, (*_KEYED, problems.UNKNOWN_PARAMETER, problems.NOT_FOUND),
+    ),
+    _Call(
         "post", problems.TOKEN_PATH, "Give a client a token (RFC 6749, client credentials)", (),
         schema.TokenBody, schema.TokenAnswer,
         (
@@ -154,6 +166,8 @@ def _operation(call: _Call) -> dict[str, Any]:
         operation["parameters"] = [_in_path("event_id", "^[A-Za-z0-9._:~-]{1,128}$")]
     if "{user_ref}" in call.path:
         operation["parameters"] = [_in_path("user_ref", "^[0-9a-f]{32}$")]
+    if "{block_id}" in call.path:
+        operation["parameters"] = [_in_path("block_id", "^[0-9a-f]{10}$")]
     if call.query:
         operation["parameters"] = _parameters(call.query)
     if call.body:

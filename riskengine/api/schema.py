@@ -127,6 +127,26 @@ class RemediateBody(Body):
     user_id: Name
 
 
+class BlockBody(Body):
+    """What to shut out, for how long and why. Every event that it holds is denied, by the reason `blocked`."""
+
+    value: str = Field(
+        min_length=1, max_length=300, description="An address, a CIDR, AS64500, user:ID or device:ID",
+        examples=["198.51.100.0/24"],
+    )  # fmt: skip
+    for_: str = Field(
+        alias="for", pattern="^[0-9]{1,6}[mhdw]$", description="1m to 90d, as 90m, 24h, 7d, 2w", examples=["24h"]
+    )
+    why: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT)]
+    force: bool | None = Field(None, description="Also a network wider than /8 (IPv6: /19), or with loopback in it")
+
+
+class BlocksQuery(Shape):
+    """Which blocks."""
+
+    all: Literal["true", "false"] | None = Field(None, description="true: also the newest of those that ended")
+
+
 class Reason(Shape):
     """Why: `code` is stable, `message` is not. The points of all reasons add up to the score."""
 
@@ -496,6 +516,33 @@ class StoredEvent(Shape):
     reports: list[dict[str, Any]]
 
 
+class Block(Shape):
+    """A block; it is in force from `created_at` until it expires or is lifted."""
+
+    id: str
+    kind: Literal["address", "asn", "user", "device"]
+    value: str
+    why: str
+    by: str
+    created_at: str
+    expires_at: str
+    lifted_at: str | None
+
+
+class AddedBlock(Block):
+    """A block that was put up; all servers heed it within 5 seconds."""
+
+    last_day: Total | None = Field(
+        description="How many logins of the last 24 hours it would have denied; null for a network too wide to count"
+    )
+
+
+class BlockList(Shape):
+    """Blocks, the newest first."""
+
+    blocks: list[Block]
+
+
 class Accepted(Shape):
     """A report or remediation as taken in."""
 
@@ -506,8 +553,8 @@ class Status(Shape):
     status: str
 
 
-BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, TokenBody)
+BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, BlockBody, TokenBody)
 ANSWERS = (
-    Answer, BatchAnswer, StoredEvent, EventPage, Person, Statistics, Accepted, TokenAnswer, AuthorizationServer,
-    PublicKeys, Status, Problem,
+    Answer, BatchAnswer, StoredEvent, EventPage, Person, Statistics, Accepted, Block, AddedBlock, BlockList,
+    TokenAnswer, AuthorizationServer, PublicKeys, Status, Problem,
 )  # fmt: skip

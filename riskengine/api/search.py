@@ -102,8 +102,7 @@ async def _page(request: Request, caller: Caller, given: Mapping[str, Any]) -> d
     )
     told = page.told()
     if options.total:
-        total = await asyncio.to_thread(inquiry.total, asker, filters)
-        told["total"] = {"count": total.count, "exact": total.exact, "text": str(total)}
+        told["total"] = (await asyncio.to_thread(inquiry.total, asker, filters)).told()
     return told
 
 

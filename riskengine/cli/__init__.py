@@ -12,6 +12,7 @@ import click
 import structlog
 
 from riskengine.cli.audit import audit
+from riskengine.cli.block import block
 from riskengine.cli.clients import clients
 from riskengine.cli.database import db
 from riskengine.cli.doctor import doctor
@@ -58,7 +59,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, audit, geo, db, doctor),
+    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, block, audit, geo, db, doctor),
     *(purge, erase, export),
 )
 for _command in _COMMANDS:

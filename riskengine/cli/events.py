@@ -1,6 +1,5 @@
 """`riskengine events`: search the stored events, and tell the story of one."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -11,7 +10,7 @@ import click
 from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
-from riskengine.check import format_time
+from riskengine.check import Wrong, format_time, span
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.decision import DECISIONS, LEVELS
@@ -23,7 +22,6 @@ from riskengine.inquiry.inquiry import Asker, Inquiry
 from riskengine.network import KINDS
 from riskengine.writers.target import open_target
 
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _LONGEST_CELL = 44
 _HEADS = ("time", "decision", "score", "user", "ip", "place", "network", "why")
 
@@ -161,8 +159,10 @@ def moment(text: str, now: int) -> str:
     >>> moment("2h", 7_200_000), moment("2026-01-01T00:00:00Z", 0)
     ('1970-01-01T00:00:00.000Z', '2026-01-01T00:00:00Z')
     """
-    age = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
-    return format_time(max(now - int(age[1]) * _UNITS_MS[age[2]], 0)) if age else text
+    try:
+        return format_time(max(now - span(text), 0))
+    except Wrong:
+        return text
 
 
 def _print(found: Iterable[Found], format_: str) -> None:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from riskengine.compare.pair import Answer, Pair
 from riskengine.engine.arrival import Arrival, Remedy, canonical
+from riskengine.engine.block import block_in
 from riskengine.engine.engine import Engine
 from riskengine.engine.rows import unpack_item
 from riskengine.engine.saved import opened, raw_of
@@ -44,7 +45,8 @@ def decided_again(
     """Yield every retained event with its answer as stored and the one that `engine` gives it.
 
     Events and reports go through the engine as they arrived (row ids grow with arrival), from empty histories: what
-    the store no longer holds is not known. `progress` is told how many items are done, batch by batch.
+    the store no longer holds is not known. What a block of an incident denied stays denied: no policy decided it. It
+    taught nothing. `progress` is told how many items are done, batch by batch.
     """
     items = _items(store, seal, retained)
     while batch := list(islice(items, BATCH)):
@@ -88,7 +90,9 @@ def _event(row: EventRow, seal: Seal, known: _Known) -> tuple[Arrival, Answer]:
     if row.state == "confirmed_compromised" and row.user_ref is not None and event.user_id is not None:
         known.users[row.user_ref] = event.user_id
     reports = bool(unpack_item(kept["item"])["reports"][0])
-    return Arrival(row.realm, event, row.received_at, reports, text=canonical(event)), kept["answer"]
+    block = block_in(kept["answer"], row.realm)
+    arrival = Arrival(row.realm, event, row.received_at, reports, text=canonical(event), block=block)
+    return arrival, kept["answer"]
 
 
 def _report(row: ReportRow, known: _Known) -> Report | Remedy | None:

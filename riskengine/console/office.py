@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from riskengine.activation import Rulebook
 from riskengine.audit import Audit
+from riskengine.blocklist import Blocklist
 from riskengine.console.sessions import Sessions
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
@@ -44,6 +45,7 @@ class Office:
     audit: Audit
     rulebook: Rulebook
     inquiry: Inquiry
+    blocklist: Blocklist
     patience: Patience
     clock: Callable[[], int]
 

@@ -16,6 +16,7 @@ from riskengine.batch import Located, country_letters
 from riskengine.check import format_time
 from riskengine.decision import DECISIONS, LEVELS, rule_reasons, step_up_terms
 from riskengine.engine.admit import Entry
+from riskengine.engine.block import BLOCKED, Block
 from riskengine.geo import MS_PER_HOUR
 from riskengine.history.record import ATTRIBUTES, CLAIMS
 from riskengine.locate.locator import Label
@@ -109,7 +110,9 @@ def _plain(rows: np.ndarray, names: Sequence[str], at: np.ndarray) -> Iterable[t
 
 
 class Told(NamedTuple):
-    """What an answer repeats of its event, or says of it in words. `user_ref` is in hexadecimal digits."""
+    """What an answer repeats of its event, or says of it in words. `user_ref` is in hexadecimal digits.
+
+    `block` is the one that holds it."""
 
     event_id: str | None
     occurred_at: str | None
@@ -122,9 +125,10 @@ class Told(NamedTuple):
     rtt_ms: float | None
     edge: str | None
     degraded: tuple[str, ...]
+    block: Block | None = None
 
 
-def told(one: Entry) -> Told:
+def told(one: Entry, block: Block | None = None) -> Told:
     """Return what the answer to an event takes from it."""
     event, ref = one.event, one.tokens.user_ref
     return Told(
@@ -139,6 +143,7 @@ def told(one: Entry) -> Told:
         event.rtt.ms if event.rtt else None,
         event.rtt.edge if event.rtt else None,
         one.arrival.degraded,
+        block,
     )
 
 
@@ -181,6 +186,8 @@ def _reasons(
 ) -> list[dict[str, Any]]:
     """Return what decided, what denies first, then signals, strongest first."""
     of_rules = rule_reasons(found.row, policy) if found.verdict.rules else []
+    if event.block is not None:
+        of_rules = [reason | event.block.told() if reason["code"] == BLOCKED else reason for reason in of_rules]
     if not any(found.points):
         return of_rules
     evidence = _evidence(event, label, found.item, found.verdict, journey, policy)

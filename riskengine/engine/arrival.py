@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from riskengine.engine.block import Block
 from riskengine.event import Event, Report, arrive
 
 
@@ -40,7 +41,8 @@ class Arrival:
     """One item of the sequence on its way in. `body` is complete: its event id and its time are set.
 
     `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `text` is an
-    event as it was given, see `canonical`. `ticket` is spent as the event is saved.
+    event as it was given, see `canonical`. `ticket` is spent as the event is saved. `block` is the one that held an
+    event which was decided before.
     """
 
     realm: str
@@ -51,6 +53,7 @@ class Arrival:
     degraded: tuple[str, ...] = ()
     text: bytes = b""
     ticket: Ticket | None = None
+    block: Block | None = None
 
 
 def receive(event: Event, realm: str, now: int, reports: bool, ticket: Ticket | None = None) -> Arrival:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import structlog
 
 from riskengine.assess import assess
@@ -15,6 +16,7 @@ from riskengine.decision import DECISIONS
 from riskengine.engine.admit import entry, segments
 from riskengine.engine.answer import Scene, answer, judged, stricter, told
 from riskengine.engine.arrival import Arrival, Journaled, receive
+from riskengine.engine.blocks import Blocks
 from riskengine.engine.board import Board
 from riskengine.engine.culprit import Culprit, halves
 from riskengine.engine.gate import Gate
@@ -52,6 +54,7 @@ class Engine:
     def __init__(self, store: Store, locator: Locator, policy: Policy, seal: Seal) -> None:
         self.store, self.locator, self.policy, self.seal = store, locator, policy, seal
         self.shadow: Policy | None = None
+        self.blocks = Blocks()
         self.tokeniser, self._board = Tokeniser(seal), Board()
         self._last_id = 0
         self._numbering = threading.Lock()
@@ -62,6 +65,10 @@ class Engine:
         What is under way ends by the policy it began with.
         """
         self.policy, self.shadow = policy, shadow
+
+    def heed(self, blocks: Blocks) -> None:
+        """Deny what these blocks hold, from the next segment on, and nothing that former ones did."""
+        self.blocks = blocks
 
     def run(self, arrivals: Sequence[Arrival], gate: Gate | None = None) -> list[Outcome]:
         """Decide, learn and save; return each item's answer, or the error it earned, in order.
@@ -154,12 +161,14 @@ class Engine:
         batch = event_rows(segment.entries, users, [0] * len(users), places.columns, names, places.labels)
         source = self.locator.source()
         widening = source.factors(batch["event_time"])
-        result = assess(batch, names, blank(len(users)), segment.policy, widening, segment.shadow)
+        held = np.array([one.index in segment.blocked for one in segment.entries], bool)
+        result = assess(batch, names, blank(len(users)), segment.policy, widening, segment.shadow, held)
         scene = Scene(segment.policy, source, {}, (missing,), "fallback", segment.shadow)
         found = []
         rows = judged(result, range(len(users)))
         for index, one in enumerate(segment.entries):
-            reply = stricter(answer(told(one), places.labels[index], rows[index], scene), scene)
+            block = segment.blocked.get(one.index)
+            reply = stricter(answer(told(one, block), places.labels[index], rows[index], scene), scene)
             item = result.items[index : index + 1]
             item["decision"], item["fallback"] = DECISIONS.index(reply["decision"]), True
             found.append((reply, journal_record(one, reply, item)))
@@ -201,6 +210,7 @@ class Engine:
         """Return a segment with its events located and tokenised, before anything is locked."""
         events = {i: a for i, a in arrivals.items() if isinstance(a.body, Event | Journaled)}
         entries = [entry(index, arrival, self.tokeniser) for index, arrival in events.items()]
+        places = self.locator.locate([one.event.ip for one in entries])
         return Segment(
             self.tokeniser,
             self.locator,
@@ -208,7 +218,8 @@ class Engine:
             self.policy,
             self.shadow,
             entries,
-            self.locator.locate([one.event.ip for one in entries]),
+            places,
+            blocked=self.blocks.holding(entries, places.columns),
             ids=ids,
             others={index: arrival for index, arrival in arrivals.items() if index not in events},
             keys={

@@ -14,6 +14,7 @@ from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unan
 from riskengine.engine.answer import Scene, answer, journey_rows, judged, told
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.attempts import count_attempts, spans
+from riskengine.engine.block import Block
 from riskengine.engine.board import Board
 from riskengine.engine.payment import give_back, spend
 from riskengine.engine.rows import event_rows, pack_items, report_row, unpack_item
@@ -103,6 +104,7 @@ class Segment:
     ids: dict[int, int]  # row id of each item
     others: dict[int, Arrival]  # reports and remedies
     keys: dict[int, bytes]  # event key of each report
+    blocked: dict[int, Block] = field(default_factory=dict)  # what holds an event
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     items: dict[int, bytes] = field(default_factory=dict)  # packed ITEM row of each event decided
     days: list[DayCell] = field(default_factory=list)  # day cells that it changes
@@ -264,7 +266,9 @@ class Segment:
 
     def _assess(self, loaded: Loaded) -> Assessments:
         widening = self.locator.source().factors(loaded.batch["event_time"])
-        return assess(loaded.batch, loaded.names, loaded.records, self.policy, widening, self.shadow)
+        held = np.zeros(len(loaded.batch), bool)
+        held[[loaded.position[index] for index in self.blocked if index in loaded.position]] = True
+        return assess(loaded.batch, loaded.names, loaded.records, self.policy, widening, self.shadow, held)
 
     def _decide(self, tx: Transaction, fresh: Sequence[Entry], accepted: Sequence[Accepted]) -> None:
         """Assess what was admitted, and save it."""
@@ -301,7 +305,7 @@ class Segment:
             if one.journaled is not None:
                 yield one.index, dict(one.journaled.answer)
             else:
-                yield one.index, answer(told(one), label[one.index], row, scene)
+                yield one.index, answer(told(one, self.blocked.get(one.index)), label[one.index], row, scene)
 
     def _names(self, tx: Transaction, loaded: Loaded, result: Assessments) -> dict[int, str | None]:
         """Return what to call the other ends of the journeys worth telling, by row id of their event."""

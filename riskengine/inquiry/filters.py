@@ -90,13 +90,6 @@ def _country(value: Any) -> str:
     return value.upper()
 
 
-def _asn(value: Any) -> int:
-    digits = re.fullmatch(r"(?:AS|as)?([0-9]{1,10})", str(value)) if not isinstance(value, bool) else None
-    if digits is None or not 0 < int(digits[1]) < 1 << 32:
-        raise Wrong("must be the number of an autonomous system, as 64496")
-    return int(digits[1])
-
-
 def _number(low: float, high: float) -> Check:
     """Return a check for a number, which in a URL is a text."""
     within = check.number(low, high)
@@ -110,16 +103,8 @@ def _number(low: float, high: float) -> Check:
 
 
 def _cidr(value: Any) -> str:
-    """Return a network in its one spelling, an IPv4 one where it is written inside IPv6."""
-    if not isinstance(value, str) or len(value) > 64 or "%" in value:
-        raise Wrong("must be a network as 192.0.2.0/24 or 2001:db8::/32")
-    try:
-        found: Network = ip_network(value, strict=False)
-    except ValueError as error:
-        raise Wrong("must be a network as 192.0.2.0/24 or 2001:db8::/32") from error
-    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
-    if mapped is not None and found.prefixlen >= 96:
-        found = IPv4Network((int(mapped), found.prefixlen - 96))
+    """Return a network in its one spelling."""
+    found = check.network(value)
     least = WIDEST[found.version]
     if found.prefixlen < least:
         raise Wrong(f"is too wide: an IPv{found.version} network must have a length of at least /{least}")
@@ -135,7 +120,7 @@ FILTERS: dict[str, Check] = {
     "cidr": _cidr,
     "device_id": _name,
     "session_id": _name,
-    "asn": _several(_asn),
+    "asn": _several(check.asn),
     "network": _several(one_of(*KINDS)),
     "country": _several(_country),
     "city": _several(_name),

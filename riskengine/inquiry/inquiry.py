@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 
 from riskengine.audit import Audit
 from riskengine.check import format_time
+from riskengine.engine.block import Target
 from riskengine.engine.saved import report_detail
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import Fault, InvalidInput, NotFound
+from riskengine.event import DAY_MS
 from riskengine.explain import explain
 from riskengine.history.record import unpack
 from riskengine.inquiry import cursor, statistics
@@ -33,6 +35,8 @@ LOOKED_AT = 5_000  # rows that a page looks at, whatever is asked for …
 OPENED = 500  # … and how many it opens where only that tells
 BY_SCORE = 20_000  # events that a time range may hold to be ordered by score
 COUNTED, COUNT_LOOKED_AT = 10_000, 20_000
+# What a search calls the target of a block.
+_SOUGHT = {"address": "cidr", "asn": "asn", "user": "user_id", "device": "device_id"}
 LAST_EVENTS = 50  # of a user, shown with what is known of them
 
 
@@ -76,6 +80,10 @@ class Total:
         """
         return f"{self.count:,}" + ("" if self.exact else "+")
 
+    def told(self) -> dict[str, Any]:
+        """Return it as the API says it."""
+        return {"count": self.count, "exact": self.exact, "text": str(self)}
+
 
 class Inquiry:
     """Answers questions about stored events; every method reaches the store, and may raise StoreUnavailable.
@@ -110,6 +118,21 @@ class Inquiry:
         with self._store.reading() as connection:
             count, exact = search.count(connection, filters.wanted, COUNTED, COUNT_LOOKED_AT)
         return Total(0, False) if filters.sealed and not (exact and count == 0) else Total(count, exact)
+
+    def lately(self, asker: Asker, target: Target) -> Total | None:
+        """Return how many logins of the last 24 hours a block of this target would have denied, counted as far as a
+        bounded number of rows tells; None for a network too wide to be sought."""
+        since = format_time(self._clock() - DAY_MS)
+        name, value = _SOUGHT[target.kind], target.value
+        try:
+            filters = self.filters({name: value, "since": since}, asker.realm)
+        except InvalidInput:
+            return None
+        if not filters.sealed:
+            return self.total(asker, filters)
+        with self._store.reading() as connection:
+            found, _, done = self._walk(connection, filters, None, OPENED)
+        return Total(len(found), done)
 
     def all(self, asker: Asker, filters: Filters) -> Iterator[Found]:
         """Return every event that matches, newest first; that it was asked for is written down before this returns.

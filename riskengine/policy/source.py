@@ -23,7 +23,7 @@ class Ranges:
     def of(cls, networks: Iterable[Network]) -> "Ranges":
         """Return the ranges that these networks cover; IPv4 lies at ::ffff:0:0/96, and ::/0 does not mean it."""
         merged: list[list[int]] = []
-        for first, last in sorted(ends for network in networks for ends in _ends(network)):
+        for first, last in sorted(ends for network in networks for ends in ends_of(network)):
             if merged and first <= merged[-1][1] + 1:
                 merged[-1][1] = max(merged[-1][1], last)
             else:
@@ -34,13 +34,18 @@ class Ranges:
         """Return which items' addresses lie in one of the ranges."""
         if not len(self.first):
             return np.zeros(len(items), bool)
-        halves = np.stack([items["address_high"], items["address_low"]], axis=1).astype(">u8")
-        address = halves.view("S16")[:, 0]
+        address = addresses_of(items)
         below = np.searchsorted(self.first, address, side="right") - 1
         return (below >= 0) & (address <= self.last[below])
 
 
-def _ends(network: Network) -> Iterable[tuple[int, int]]:
+def addresses_of(items: Batch) -> np.ndarray:
+    """Return the items' addresses as 16 bytes that sort like numbers."""
+    halves = np.stack([items["address_high"], items["address_low"]], axis=1).astype(">u8")
+    return halves.view("S16")[:, 0]
+
+
+def ends_of(network: Network) -> Iterable[tuple[int, int]]:
     """Yield first and last of a network as 128 bits; around what is IPv4 in two parts."""
     first, last = int(network[0]), int(network[-1])
     if network.version == 4:

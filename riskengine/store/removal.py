@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, or_, select, update
 
 from riskengine.store.sealed import Key
-from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, META, REPORTS
+from riskengine.store.tables import BLOCKS, COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, META, REPORTS
 
 # What is left empty of an event: what is sealed, and every digest that still says whose it was.
 EMPTIED: dict[str, Any] = {
@@ -80,12 +80,14 @@ def drop_rows(connection: Connection, table: Table, rows: Sequence[Key]) -> None
 
 
 def waiting(connection: Connection, first: int, personal_cutoff: int, cutoff: int | None, at: int) -> dict[str, int]:
-    """Return how many rows a purge would take: it reads whole tables. `at` (ms since 1970) is for the counters."""
+    """Return how many rows a purge would take: it reads whole tables. `at` (ms since 1970) is for counters and blocks.
+    """
     of_users = select(func.count(EVENTS.c.user_ref.distinct())).where(_personal_between(first, personal_cutoff))
     found = {
         "events emptied": select(func.count()).where(_personal_between(first, personal_cutoff)),
         "histories folded again": of_users,
         "reports": select(func.count()).where(_reports_before(personal_cutoff)),
+        "blocks": select(func.count()).where(BLOCKS.c.expires_at < at),
         **{table.name: select(func.count()).where(age < at // unit) for table, age, unit in COUNTED},
     }
     if cutoff is not None:

@@ -24,6 +24,7 @@ from riskengine.store.database import Database
 from riskengine.store.tables import (
     ACCESS_KEYS,
     AUDIT,
+    BLOCKS,
     CLIENTS,
     EVENT_IDS,
     EVENTS,
@@ -68,6 +69,10 @@ def _itself(value: bytes | int) -> bytes | int:
     return value
 
 
+def _text(value: str) -> bytes:
+    return value.encode()
+
+
 def _parts(*columns: int | str) -> bytes:
     """Return what lines of the audit trail and signing keys are bound to: their own clear columns."""
     return json.dumps(columns).encode()
@@ -79,6 +84,7 @@ SEALED = (
     Sealed(EVENTS.c.assessment, "assessment", (EVENTS.c.id,), _itself),
     Sealed(REPORTS.c.detail, "report", (REPORTS.c.id,), _itself),
     Sealed(HISTORIES.c.record, "history", (HISTORIES.c.user_ref,), _itself),
+    Sealed(BLOCKS.c.detail, "block", (BLOCKS.c.id,), _text),
     Sealed(
         SIGNING_KEYS.c.secret, "signing_keys.secret", (SIGNING_KEYS.c.kind, SIGNING_KEYS.c.number), _parts, realm=""
     ),
@@ -90,7 +96,7 @@ DIGESTS = (
     *(EVENTS.c[name] for name in ("session_index", "address_index")),
     *(EVENT_IDS.c.event_key, EVENT_IDS.c.fingerprint, REPORTS.c.user_ref, HISTORIES.c.user_ref),
     *(ACCESS_KEYS.c.digest, SESSIONS.c.digest, CLIENTS.c.digest, CLIENTS.c.old_digest),
-    *(SPENT_TOKENS.c.id, SPENT_TOKENS.c.paid),
+    *(SPENT_TOKENS.c.id, SPENT_TOKENS.c.paid, BLOCKS.c.token),
 )
 # Bytes that are neither: values of the store itself.
 CLEAR = (META.c.value,)

@@ -29,6 +29,7 @@ NAMING = {
 }
 METADATA = MetaData(naming_convention=NAMING)
 CELL_KINDS = ("user", "address", "prefix")
+BLOCK_KINDS = ("address", "asn", "user", "device")
 # SQLite gives out row ids only for a column declared exactly INTEGER.
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
@@ -258,6 +259,25 @@ POLICIES = Table(
     Column("mode", String(16)),
     Column("file", String(64), nullable=False),
 )
+
+# What somebody shut out, until when. `token` is the blind index of a user or device, `asn` the number of an autonomous
+# system; `detail` (what it is, and why) is sealed. The columns stand in the order of the row class.
+BLOCKS = Table(
+    "blocks",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("realm", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("token", LargeBinary),
+    Column("asn", BigInteger),
+    Column("detail", LargeBinary, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("lifted_at", BigInteger),
+    _one_of("kind", BLOCK_KINDS),
+)
+Index(None, BLOCKS.c.expires_at)
 
 # Triggers refuse to change or delete a line, all but its `detail`, which a new sealing key seals again.
 # The columns stand in the order of the row class.

@@ -20,7 +20,8 @@ from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import SealKeyError
 from riskengine.journal import Journal
 from riskengine.seal import Seal, SealBroken
-from riskengine.store import removal
+from riskengine.store import blocks, removal
+from riskengine.store.blocks import BlockRow
 from riskengine.store.contract import EventRow
 from riskengine.store.database import Database, translated
 from riskengine.store.sealed import SEALED, page, replace
@@ -55,6 +56,7 @@ class Person:
             tx = SqlTransaction(connection, self.database, 0)
             events, reports = tx.items_of(self.ref)
             stored = tx.load_histories([self.ref])
+            shut_out = blocks.of_token(connection, self.ref)
             record = load_histories(tx, [self.ref], {self.ref: self.realm}, self.seal)[0]
         return {
             "realm": self.realm,
@@ -64,6 +66,7 @@ class Person:
             "reports": [
                 {"result": row.result, "at": format_time(row.at), **report_detail(row, self.seal)} for row in reports
             ],
+            "blocks": [self._blocked(row) for row in shut_out],
             "history": {name: record[name].tolist() for name in record.dtype.names or ()} if stored else None,
             "audit": [
                 line | {"detail": unsalted(line["detail"])} for _, line in self._audited({*self._names(events)})
@@ -73,6 +76,12 @@ class Person:
     def _told(self, row: EventRow) -> dict[str, Any]:
         event = {**raw_of(row, self.seal), "received_at": format_time(row.received_at)}
         return {"event": event, "answer": opened(row, self.seal)["answer"], "state": row.state}
+
+    def _blocked(self, row: BlockRow) -> dict[str, Any]:
+        detail = json.loads(self.seal.open(row.detail, row.realm, "block", row.id.encode()))
+        times = {name: getattr(row, name) for name in ("created_at", "expires_at", "lifted_at")}
+        told = {name: None if at is None else format_time(at) for name, at in times.items()}
+        return {"why": detail["why"], "by": row.who, **told}
 
     def _names(self, events: Sequence[EventRow]) -> Iterator[str]:
         """Yield what the audit trail may call them by."""
@@ -121,8 +130,10 @@ class Erasure:
                 tx = SqlTransaction(connection, person.database, 0)
                 events, _ = tx.items_of(person.ref)
                 history = tx.load_histories([person.ref]).get(person.ref)
+                shut_out = blocks.of_token(connection, person.ref)
             self.needles |= {person.ref, *(row.raw[_NEEDLE] for row in events if row.raw)}
             self.needles |= {row.assessment[_NEEDLE] for row in events if row.assessment}
+            self.needles |= {row.detail[_NEEDLE] for row in shut_out}
             if history is not None:
                 self.needles.add(history.record[_NEEDLE])
             self._rename({*person._names(events)})
@@ -130,6 +141,7 @@ class Erasure:
             while patiently(self._drop_events):
                 pass
             self._drop_counters()
+            self.done["blocks"] += patiently(lambda: self._drop(blocks.drop_of))
             self._drop_from_journal()
             self.done["histories"] += patiently(lambda: self._drop(removal.drop_history))
 
@@ -139,7 +151,8 @@ class Erasure:
         with translated(), person.database.reader.begin() as connection:
             person.database.be_patient(connection)
             tx = SqlTransaction(connection, person.database, 0)
-            if any(tx.items_of(person.ref)) or tx.load_histories([person.ref]):
+            rows = (*tx.items_of(person.ref), tx.load_histories([person.ref]), blocks.of_token(connection, person.ref))
+            if any(rows):
                 found.append("the database's tables")
         for folder in folders:
             for file in sorted(folder.rglob("*")):

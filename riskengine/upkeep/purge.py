@@ -16,7 +16,7 @@ from riskengine.history.learn import fold
 from riskengine.history.record import Records, blank
 from riskengine.seal import Seal
 from riskengine.settings import Settings
-from riskengine.store import removal
+from riskengine.store import blocks, removal
 from riskengine.store.database import Database, translated
 from riskengine.store.partitions import first_id
 from riskengine.store.sealed import Key, page
@@ -77,6 +77,7 @@ class Purge:
                 self._empty_events()
                 self._repeat("reports", self._drop_reports)
                 self._drop_counters()
+                self._repeat_once("blocks", self._drop_blocks)
         return dict(self.done)
 
     @property
@@ -208,6 +209,10 @@ class Purge:
                 after = tuple(rows[-1])
                 self._took(table.name, patiently(partial(self._drop_rows, table, [tuple(row) for row in rows])))
                 self.pace.rest(began)
+
+    def _drop_blocks(self) -> int:
+        with self.database.writing() as connection:
+            return blocks.drop_ended(connection, self._counted_before)
 
     def _drop_rows(self, table: Table, rows: Sequence[Key]) -> int:
         with self.database.writing() as connection:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from riskengine.audit import Audit, verify
+from riskengine.blocklist import Blocklist, parse_order
 from riskengine.engine.engine import Engine
 from riskengine.engine.saved import raw_of
 from riskengine.event import Event, Report
@@ -109,3 +110,26 @@ def test_the_search_would_find_what_is_left(
 
     assert "the database's tables" in left
     assert not store_url.startswith("sqlite") or any(name.endswith("store.db") for name in left)
+
+
+def test_blocks_on_somebody_are_told_and_go(store: SqlStore, database: Database, tmp_path: Path) -> None:
+    blocklist = Blocklist(store, SEAL, Audit(store, SEAL))
+    for value in ("user:ana", "user:ben"):
+        order = parse_order({"value": value, "for": "1h", "why": "ticket 4711"})
+        blocklist.add(order, "default", "ops", 1_000)
+
+    assert person(database, "ana").held()["blocks"] == [
+        {
+            "why": "ticket 4711",
+            "by": "ops",
+            "created_at": "1970-01-01T00:00:01.000Z",
+            "expires_at": "1970-01-01T01:00:01.000Z",
+            "lifted_at": None,
+        }
+    ]
+    one = Erasure(person(database, "ana"), tmp_path / "journal")
+    one.run()
+
+    assert one.done["blocks"] == 1
+    assert person(database, "ana").held()["blocks"] == []
+    assert len(person(database, "ben").held()["blocks"]) == 1

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from riskengine.audit import Audit
+from riskengine.blocklist import Blocklist, parse_order
 from riskengine.engine.engine import Engine
 from riskengine.engine.saved import items_of, load_histories
 from riskengine.errors import SettingsError
@@ -186,3 +188,14 @@ def test_what_is_personal_never_outlives_its_decision(tmp_path: Path) -> None:
     assert Retention.of(load(home=tmp_path, personal_days="for ever", retention_days="for ever")) == Retention(
         None, None
     )
+
+
+def test_blocks_go_when_they_ended_long_ago(store: SqlStore, database: Database) -> None:
+    blocklist = Blocklist(store, SEAL, Audit(store, SEAL))
+    for day in (10, 119, 121):
+        order = parse_order({"value": "user:ana", "for": "1h", "why": "ticket 4711"})
+        blocklist.add(order, "default", "ops", START + day * DAY_MS)
+
+    assert purge(database).waiting()["blocks"] == 2
+    assert purge(database).run()["blocks"] == 2
+    assert [row[7] for row in rows(database)["blocks"]] == [START + 121 * DAY_MS]
