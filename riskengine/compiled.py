@@ -26,7 +26,8 @@ signed: Any = np.int64
 # What the machine code is made of. numba looks at the file of a function alone, not at those of what it calls.
 SOURCES = (
     *("assess", "batch", "check", "compiled", "counters", "decision", "engine/attempts", "engine/sharing", "errors"),
-    *("event", "geo", "history", "network", "policy", "reason", "replay/cells", "replay/crowd", "score", "signals"),
+    *("event", "geo", "history", "network", "policy", "readers/plain", "readers/spelling", "reason", "replay/cells"),
+    *("replay/crowd", "score", "signals"),
 )
 UNUSED_DAYS = 30  # machine code that no process has started from for so long is thrown away
 

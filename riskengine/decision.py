@@ -50,9 +50,7 @@ _SENTENCES = {
 
 # What decisions rest on besides item, history and signals: how sensitive what is entered is, the score (tenths), and
 # whether the journey contradicts others; `decide` adds the score that asks for a step-up and the history's maturity.
-CASE = np.dtype(
-    [("sensitivity", "i8"), ("score", "i8"), ("limit", "i8"), ("maturity", "i8"), ("contradicted", "?")]
-)
+CASE = np.dtype([("sensitivity", "i8"), ("score", "i8"), ("limit", "i8"), ("maturity", "i8"), ("contradicted", "?")])
 
 
 @compiled

@@ -103,9 +103,7 @@ class Journal:
             file.path.unlink()
             os.close(file.descriptor)
 
-    def drain(
-        self, save: Callable[[list[bytes]], None], seconds: float = math.inf, at_once: int = CHUNK
-    ) -> int:
+    def drain(self, save: Callable[[list[bytes]], None], seconds: float = math.inf, at_once: int = CHUNK) -> int:
         """Hand every record to `save`, oldest first, so many at once; return how many it took.
 
         After `seconds` nothing further is begun, and what is left waits for the next time.

@@ -119,9 +119,7 @@ REQUEST_SECONDS = Binned(
 
 # --- batches ----------------------------------------------------------------------------------------------------------
 
-QUEUED = Gauge(
-    "riskengine_queue_items", "Events and reports that wait", registry=REGISTRY, multiprocess_mode="livesum"
-)
+QUEUED = Gauge("riskengine_queue_items", "Events and reports that wait", registry=REGISTRY, multiprocess_mode="livesum")
 BATCHES = Binned(
     "riskengine_batch_items",
     "Items decided in one batch",

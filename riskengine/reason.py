@@ -48,11 +48,11 @@ class Evidence:
     clock_ahead: float | None = None  # minutes
     clock_usual: bool = False
     claimed_km: float | None = None
-    claimed_type: str | None = None   # event.network.type
-    rtt_ms: float | None = None       # event.rtt.ms
-    edge: str | None = None           # event.rtt.edge
+    claimed_type: str | None = None  # event.network.type
+    rtt_ms: float | None = None  # event.rtt.ms
+    edge: str | None = None  # event.rtt.edge
     edge_km: float | None = None
-    missed: tuple[str, ...] = ()      # names of CLAIMS
+    missed: tuple[str, ...] = ()  # names of CLAIMS
 
 
 def spell_time(seconds: float) -> str:
@@ -317,6 +317,7 @@ SENTENCES: dict[str, Callable[[Evidence], tuple[str, dict[str, Any]]]] = {
     "connection_mismatch": _connection,
     "missing_evidence": _missing,
 }
+
 
 def spell(points: Mapping[str, int], evidence: Evidence) -> list[dict[str, Any]]:
     """Return the reasons of one event that are signals, strongest first: `{code, message, points, evidence}`.

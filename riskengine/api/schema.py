@@ -310,6 +310,7 @@ class Filters(Shape):
     until: str | None = Field(None, description="RFC 3339, exclusive")
     min_speed_kmh: float | None = Field(None, ge=0, le=1e9, description="What the journey would at least have taken")
 
+
 class SearchBody(Filters):
     """What is wanted, and how its pages are. Filters that are given all hold; one value may stand for a list of one."""
 

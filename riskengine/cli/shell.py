@@ -50,9 +50,7 @@ def ignore(_: object) -> None:
     """Take no notice."""
 
 
-def progress_bar(
-    stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding"
-) -> Callable[[int], None]:
+def progress_bar(stack: ExitStack, total: int | None, quiet: bool, label: str = "deciding") -> Callable[[int], None]:
     """Return what is told how many items are done: a line on a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         return ignore

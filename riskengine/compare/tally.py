@@ -62,6 +62,4 @@ class Tallies:
 
 def ordered_reasons(found: Mapping[str, ReasonTally]) -> dict[str, ReasonTally]:
     """Return reasons, those that led most changes first, then the commonest, then by name."""
-    return dict(
-        sorted(found.items(), key=lambda pair: (-pair[1].led, -pair[1].before - pair[1].after, pair[0]))
-    )
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1].led, -pair[1].before - pair[1].after, pair[0])))

@@ -279,9 +279,7 @@ def _journey(item: Any, verdict: Any, label: Label, scene: Scene) -> dict[str, A
         return None
     # A name costs a look at the other event, so only a journey that says something has one.
     named = scene.places.get(verdict.other_row) if verdict.impossible > 0 else None
-    there = _end(
-        named, verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius
-    )
+    there = _end(named, verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius)
     own = _end(label.place(), item.country, item.latitude, item.longitude, item.radius)
     hours = verdict.gap / MS_PER_HOUR
     certain_km = max(0.0, verdict.distance - verdict.other_radius - item.radius)

@@ -30,9 +30,7 @@ def spans(rows: Batch, tokens: Sequence[Tokens], window: int) -> set[tuple[str, 
     return found
 
 
-def count_attempts(
-    rows: Batch, tokens: Sequence[Tokens], stored: Counted, span: Span
-) -> dict[CellKey, Cell]:
+def count_attempts(rows: Batch, tokens: Sequence[Tokens], stored: Counted, span: Span) -> dict[CellKey, Cell]:
     """Fill in, in place, what each event sees of earlier attempts; return what these events add to the cells.
 
     Of a user only failures are counted; of a source every attempt, and who was tried there in vain: a user by their
@@ -102,9 +100,7 @@ def _columns(rows: Sequence[tuple[str, int, int, int, int]]) -> np.ndarray:
     return np.array([[COUNTED.index(kind) for kind in kinds], *numbers], np.int64).T.astype(np.uint64, order="C")
 
 
-def _added(
-    tokens: Sequence[Tokens], minutes: list[int], failed: list[bool], tried: list[int]
-) -> dict[CellKey, Cell]:
+def _added(tokens: Sequence[Tokens], minutes: list[int], failed: list[bool], tried: list[int]) -> dict[CellKey, Cell]:
     """Return what events add to the cells: of a user their failures, of a source every attempt."""
     added: dict[CellKey, list[tuple[bool, int]]] = {}
     for token, minute, fell, who in zip(tokens, minutes, failed, tried, strict=True):

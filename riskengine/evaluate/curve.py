@@ -62,9 +62,7 @@ def roc(legitimate: np.ndarray, attacks: np.ndarray) -> list[Point]:
         return []
     stopped, caught = _from(legitimate), _from(attacks)
     reached = np.flatnonzero(legitimate + attacks)[::-1]
-    return [
-        Point(int(at) / 10, int(stopped[at]) / int(stopped[0]), int(caught[at]) / int(caught[0])) for at in reached
-    ]
+    return [Point(int(at) / 10, int(stopped[at]) / int(stopped[0]), int(caught[at]) / int(caught[0])) for at in reached]
 
 
 def at_friction(legitimate: np.ndarray, attacks: np.ndarray, friction: Fraction) -> AtFriction:

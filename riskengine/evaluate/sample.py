@@ -78,9 +78,7 @@ def _count(sample: Sample, event: Event, answer: Mapping[str, Any], label: Label
     else:
         decision, score = decided(answer), round(answer["score"] * 10)
         demanded = demanded_by_resource(answer)
-        sample.logins.append(
-            Login(event.user_id or "", at, label.name, decision, score, answer["maturity"], demanded)
-        )
+        sample.logins.append(Login(event.user_id or "", at, label.name, decision, score, answer["maturity"], demanded))
 
 
 def demanded_by_resource(answer: Mapping[str, Any]) -> bool:

@@ -105,9 +105,7 @@ def _friction(whole: Friction, by_maturity: dict[str, Friction], step_ups: StepU
 
 
 def _precision(found: Evaluation) -> Section:
-    rows = [
-        (rate_name(one.attack_share), percent(one.value), interval(one.low, one.high)) for one in found.precision
-    ]
+    rows = [(rate_name(one.attack_share), percent(one.value), interval(one.low, one.high)) for one in found.precision]
     return Section(
         "Precision",
         ("attacks among logins", "precision", "95 % intervals"),

@@ -264,9 +264,7 @@ def _show(record: Row, item: Row, seen: Row, taught: int, proof: bool) -> None:
 
 
 @compiled
-def _show_one(
-    record: Row, at: int, seen: Row, taught: int, given: int, beside: bool, vouched: bool, day: int
-) -> None:
+def _show_one(record: Row, at: int, seen: Row, taught: int, given: int, beside: bool, vouched: bool, day: int) -> None:
     """Take in what a login shows of one attribute."""
     if seen.slots[at]:
         for place in range(FIRST[at], FIRST[at + 1]):

@@ -160,9 +160,7 @@ def pack(records: Records) -> list[bytes]:
     size, whole = RECORD.itemsize, records.tobytes()
     thin = squeezed(np.frombuffer(whole, np.uint8).reshape(len(records), size))
     head = bytes([SCHEMA])
-    return [
-        head + row if len(row) + 1 < size else whole[at * size : at * size + size] for at, row in enumerate(thin)
-    ]
+    return [head + row if len(row) + 1 < size else whole[at * size : at * size + size] for at, row in enumerate(thin)]
 
 
 def unpack(stored: Sequence[bytes | None]) -> Records:

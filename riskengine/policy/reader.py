@@ -13,8 +13,16 @@ from riskengine.policy.source import Network
 # Bounds of numbers by what their name ends in or is; first match wins.
 _SHARES = frozenset(
     {
-        *("certain", "sure", "wide_share", "habitual_share", "implied_share",
-        "operator_share", "usual_share", "failure_share"),
+        *(
+            "certain",
+            "sure",
+            "wide_share",
+            "habitual_share",
+            "implied_share",
+            "operator_share",
+            "usual_share",
+            "failure_share",
+        ),
         *("bad_failure_share", "absent", "chance", "risk", "gross_error"),
     }
 )

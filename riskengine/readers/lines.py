@@ -15,6 +15,7 @@ MAX_LINE = 1 << 20
 # What cannot be rewound is copied: in memory up to here, then into a temporary file that has no name.
 _SPOOL_BYTES = 64 << 20
 _CHUNK = 1 << 16
+_BLOCK = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -89,6 +90,42 @@ def lines(stream: IO[bytes]) -> Iterator[Raw]:
             chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
         line = chunk.rstrip(b"\r\n")
         yield Raw(number, line[:MAX_LINE], ended, len(line) > MAX_LINE)
+
+
+class Block(NamedTuple):
+    """A run of whole lines, and the number of the first; the last line of a log may lack its end."""
+
+    number: int
+    data: bytes
+
+
+def blocks(stream: IO[bytes]) -> Iterator[Block]:
+    """Yield the lines from where the stream stands, many at a time; a byte order mark is dropped.
+
+    Of a line that is longer than MAX_LINE as much is there as tells so.
+
+    >>> from io import BytesIO
+    >>> list(blocks(BytesIO(b"one\\r\\n\\ntwo")))
+    [Block(number=1, data=b'one\\r\\n\\n'), Block(number=3, data=b'two')]
+    """
+    number, held = 1, b""
+    while data := stream.read(_BLOCK):
+        data = held + data
+        if number == 1:
+            data = data.removeprefix(_BYTE_ORDER_MARK)
+        cut = data.rfind(b"\n") + 1
+        held = data[cut:]
+        if len(held) > MAX_LINE + 2:
+            rest = stream.readline(_CHUNK)
+            while rest and not rest.endswith(b"\n"):
+                rest = stream.readline(_CHUNK)
+            data, held = data[: cut + MAX_LINE + 2] + rest[-1:], b""
+            cut = len(data)
+        if cut:
+            yield Block(number, data[:cut])
+            number += data.count(b"\n", 0, cut)
+    if held:
+        yield Block(number, held)
 
 
 def _pass_over(stream: IO[bytes]) -> bool:

@@ -1,14 +1,14 @@
 """Logs in, items out: what the lines of several logs hold, one log after another."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
 from riskengine.errors import Fault, InvalidInput
 from riskengine.event import Event, Report
 from riskengine.readers.alias import Aliases, known_by
 from riskengine.readers.formats import FORMATS, MAPPED
-from riskengine.readers.lines import Raw, open_log
+from riskengine.readers.lines import Block, Raw, blocks, lines, open_log
 from riskengine.readers.log import Found, Parser, Read, Rejected, Skip, Skipped
 from riskengine.readers.opened import AUTO, Opened, Reading, open_to_read
 from riskengine.readers.packed import damage
@@ -28,9 +28,9 @@ class Log:
     def __init__(self, opened: Sequence[Opened], aliases: Aliases) -> None:
         self.sources = tuple(one.source for one in opened)
         self._opened, self._aliases = opened, aliases
-        # Is offered each line of riskengine's own NDJSON, with the place of its source among `sources`, and says
-        # whether it takes the line, which then yields nothing.
-        self.takes: Callable[[Raw, int], bool] | None = None
+        # Is offered the lines of riskengine's own NDJSON, many at a time, with the place of their source among
+        # `sources`, and returns those that it leaves; the others yield nothing.
+        self.takes: Callable[[Block, int], Iterable[Raw]] | None = None
 
     def __iter__(self) -> Iterator[Read | Rejected | Skipped]:
         """Yield each line's items in order, a Rejected for each bad line, and each source's Skipped at its end."""
@@ -39,14 +39,19 @@ class Log:
                 stream.seek(0)
                 parser = one.parser(stream)
                 stream.seek(0)
-                yield from _items(one, parser, self._left(one.split(stream), at), stream, self._aliases)
+                yield from _items(one, parser, self._left(one, stream, at), stream, self._aliases)
 
-    def _left(self, log: Iterator[Raw], at: int) -> Iterator[Raw]:
+    def is_offered(self, at: int) -> bool:
+        """Return whether the lines of a source are offered to `takes`."""
+        is_own = self._opened[at].split is lines and self.sources[at].format == "ndjson"
+        return self.takes is not None and is_own and not self._aliases
+
+    def _left(self, one: Opened, stream: IO[bytes], at: int) -> Iterator[Raw]:
         """Return the lines of a source that nobody else takes."""
+        if self.takes is None or not self.is_offered(at):
+            return one.split(stream)
         takes = self.takes
-        if takes is None or self._aliases or self.sources[at].format != "ndjson":
-            return log
-        return (raw for raw in log if not takes(raw, at))
+        return (raw for block in blocks(stream) for raw in takes(block, at))
 
 
 def read(

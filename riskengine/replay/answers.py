@@ -53,9 +53,7 @@ def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Se
         yield from _lines(result, range(len(told))[some], told[some], ids[some], setting)
 
 
-def _lines(
-    result: Assessments, rows: range, told: np.ndarray, ids: Sequence[str], setting: Setting
-) -> Iterator[bytes]:
+def _lines(result: Assessments, rows: range, told: np.ndarray, ids: Sequence[str], setting: Setting) -> Iterator[bytes]:
     tables = setting.tables
     places = {row: tables.labels[tables.label[address_of(row)]].place() for row in journey_rows(result, rows)}
     scene = Scene(setting.policy, setting.source, places)

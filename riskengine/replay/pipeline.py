@@ -18,7 +18,7 @@ from riskengine.engine.tokens import Tokeniser
 from riskengine.event import Event
 from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
-from riskengine.readers.lines import Raw
+from riskengine.readers.lines import Block, Raw
 from riskengine.readers.log import Read, Rejected
 from riskengine.readers.read import Log
 from riskengine.replay.answers import Setting
@@ -81,20 +81,21 @@ class Replay:
                 progress(len(intake))
                 gathering.take(intake.chunk())
 
-        def takes(raw: Raw, source: int) -> bool:
-            taken = intake.plain(raw.line, source, raw.number)
+        def takes(block: Block, source: int) -> list[Raw]:
             turn()
-            return taken
+            return intake.block(block, source)
 
         log.takes = takes
         for one in log:
             if isinstance(one, Read):
+                source = of[one.source]
                 if isinstance(one.item, Event):
-                    intake.event(one.item, of[one.source], one.line)
+                    intake.event(one.item, source, one.line)
                 else:
-                    intake.report(one.item, of[one.source], one.line)
+                    intake.report(one.item, source, one.line)
                     self._summary.reporting |= one.reporting
-                turn()
+                if not log.is_offered(source):  # else what was taken of the block may belong behind the item
+                    turn()
             elif isinstance(one, Rejected):
                 self._summary.rejected += 1
                 self._reject(one)
@@ -123,8 +124,7 @@ class Replay:
             return Desk(setting, len(tables.user_refs), sequence.suspects, own, jobs)
 
         parts = (
-            self._part(chunk, since, crowd, tables, jobs)
-            for chunk, since in zip(sequence, sequence.since, strict=True)
+            self._part(chunk, since, crowd, tables, jobs) for chunk, since in zip(sequence, sequence.since, strict=True)
         )
         with closing(sequence.spool), closing(Alone(desk(0)) if jobs == 1 else Crew(desk, jobs)) as desks:
             sent: _Part | None = None

@@ -46,7 +46,6 @@ class Register:
 
     def __init__(self, tokeniser: Tokeniser, locator: Locator, realm: str) -> None:
         self._tokeniser, self._seal, self._locator, self._realm = tokeniser, tokeniser.seal, locator, realm
-        # By every spelling that was met (`plain` lines add theirs): equal ones have one number.
         self.users: dict[str, int] = {}
         self.addresses: dict[str, int] = {}
         self.logins: dict[str, int] = {}
@@ -106,6 +105,10 @@ class Register:
     def device(self, device_id: str) -> tuple[int, int]:
         """Return the key of a device id, and a digest of its text."""
         return self._seal.key32(self._realm, "device", device_id), hash(device_id)
+
+    def resource(self, name: str) -> int:
+        """Return the number of what was entered."""
+        return self.names.resources.setdefault(name, len(self.names.resources))
 
     def locate(self) -> None:
         """Locate the addresses that came since the last time."""

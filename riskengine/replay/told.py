@@ -1,5 +1,6 @@
 """What the items of a log say by themselves, as rows of numbers: everything that repeats stands in the register."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,12 @@ import numpy as np
 from riskengine.batch import Role
 
 NOBODY = -1
+NO_SOFTWARE, NO_DEVICE = (NOBODY, 0), (0, 0)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_OF_BODY = ("time", "event", "user", "address", "outcome", "mfa", "action", "sensitivity", "resource")
 
-# Texts stand as numbers of the register; digests are Python's hashes of this process, which its seed keys.
+# Texts stand as numbers of the register; digests are Python's hashes of this process, which its seed keys,
+# or made of such.
 TOLD = np.dtype(
     [
         ("time", "i8"),  # ms since 1970; of a report, when it was made
@@ -53,6 +58,15 @@ class Chunk(NamedTuple):
 
     rows: np.ndarray
     ids: list[str]
+
+
+def digests(rows: np.ndarray, more: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a digest of each event as it was given, of its row and of what its row does not tell (int64 columns)."""
+    found = np.full(len(rows), _SPREAD)
+    for column in (*(rows[name].astype(np.int64) for name in _OF_BODY), *more):
+        found = (found ^ column.view(np.uint64)) * _SPREAD
+        found ^= found >> np.uint64(32)
+    return found.view(np.int64)
 
 
 def silent(count: int) -> np.ndarray:

@@ -70,9 +70,7 @@ def travel(item: Row, record: Row, seen: Row, own_km: float, policy: Row, journe
 
 
 @compiled
-def _leg(
-    item: Row, record: Row, slot: int, gap: int, seen: Row, own_km: float, policy: Row, journey: Row
-) -> None:
+def _leg(item: Row, record: Row, slot: int, gap: int, seen: Row, own_km: float, policy: Row, journey: Row) -> None:
     """Write the journey between an item and one of its user's stays."""
     other = record.stays[slot]
     if gap == NO_TIME or not measurable(item):

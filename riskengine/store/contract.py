@@ -309,9 +309,7 @@ class Store(Protocol):
     def set_meta(self, name: str, value: bytes) -> None:
         """Set a named value."""
 
-    def audit(
-        self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str
-    ) -> None:
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str) -> None:
         """Append to the audit trail; `detail` is sealed, `digest` is of what it says and gives nothing of it away."""
 
     def is_empty(self) -> bool:

@@ -208,9 +208,7 @@ class MemoryStore:
         self.ping()
         self._meta[name] = value
 
-    def audit(
-        self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str
-    ) -> None:
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str) -> None:
         """Append to the audit trail; `detail` is sealed, `digest` is of what it says and gives nothing of it away."""
         self.ping()
         self.trail.append((at, realm, actor, action, object, detail))

@@ -97,7 +97,8 @@ class Postgresql:
             url,
             hide_parameters=True,
             pool_timeout=0.5,
-            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000} | _ALIVE
+            connect_args={"connect_timeout": 2, "tcp_user_timeout": 2000}
+            | _ALIVE
             | ({"prepare_threshold": None} if pooled else {}),
         )
         event.listen(self.engine, "connect", self._prepare)

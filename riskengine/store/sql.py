@@ -329,9 +329,7 @@ class SqlStore:
             if not connection.execute(update(META).values(value=value).where(META.c.name == name)).rowcount:
                 connection.execute(insert(META).values(name=name, value=value))
 
-    def audit(
-        self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str
-    ) -> None:
+    def audit(self, at: int, realm: str, actor: str, action: str, object: str, detail: bytes, digest: str) -> None:
         """Append to the audit trail; `detail` is sealed, `digest` is of what it says and gives nothing of it away."""
         with self._writing() as connection:
             trail.append(connection, AuditLine(0, at, realm, actor, action, object, detail, digest, None))

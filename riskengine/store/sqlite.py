@@ -221,4 +221,3 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 
 def _rows(connection: Connection, statement: str, values: Row) -> Sequence[Row]:
     return _driver(connection).execute(statement, values).fetchall()
-

@@ -68,9 +68,7 @@ class Person:
             ],
             "blocks": [self._blocked(row) for row in shut_out],
             "history": {name: record[name].tolist() for name in record.dtype.names or ()} if stored else None,
-            "audit": [
-                line | {"detail": unsalted(line["detail"])} for _, line in self._audited({*self._names(events)})
-            ],
+            "audit": [line | {"detail": unsalted(line["detail"])} for _, line in self._audited({*self._names(events)})],
         }
 
     def _told(self, row: EventRow) -> dict[str, Any]:

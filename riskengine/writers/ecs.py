@@ -86,4 +86,3 @@ def _related(event: Mapping[str, Any]) -> dict[str, Any]:
     users = [event[name] for name in ("user_id", "login") if event.get(name) is not None]
     ips = [event["ip"]] if event.get("ip") else []
     return known({"ip": ips, "user": list(dict.fromkeys(users))})
-

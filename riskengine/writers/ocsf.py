@@ -113,4 +113,3 @@ def _metadata(answer: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, 
             "logged_time": parse_time(received) if received else None,
         }
     )
-

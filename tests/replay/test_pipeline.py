@@ -9,6 +9,7 @@ import pytest
 
 from riskengine.policy.parse import parse
 from riskengine.policy.policy import Policy
+from riskengine.readers import lines as reading
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import read
 from riskengine.replay import pipeline, sequence
@@ -112,3 +113,31 @@ def test_answers_go_back_into_the_order_of_the_log(tmp_path: Path, world: World)
     by_time, restored = in_columns(log, world), in_columns(log, world, restored=True)
     assert restored.answers == sorted(by_time.answers, key=lambda answer: answer["line"])
     assert restored.answers != by_time.answers
+
+
+def test_lines_that_are_not_plain_stand_where_they_stood_whatever_the_blocks(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"user_id": "ann", "ip": "192.0.2.1", "occurred_at": "2026-03-01T00:00:00Z"}
+    escaped = [r'{"user_id":"\u0061nn","ip":"192.0.2.1","occurred_at":"2026-03-01T00:00:00Z","event_id":"%d"}', "{", ""]
+    lines = [
+        json.dumps(plain | {"event_id": str(number)})
+        if number % 3
+        else escaped[number % len(escaped)].replace("%d", str(number))
+        for number in range(40)
+    ]
+    log = written(tmp_path, lines)
+    whole = in_columns(log, world)
+    monkeypatch.setattr(reading, "_BLOCK", 200)
+    monkeypatch.setattr(pipeline, "CHUNK", 5)
+    monkeypatch.setattr(sequence, "CHUNK", 5)
+    assert in_columns(log, world) == whole == through_the_engine(log, world)
+    assert [one["line"] for one in whole.answers] == sorted(one["line"] for one in whole.answers)
+
+
+def test_an_event_is_the_same_in_every_spelling(tmp_path: Path, world: World) -> None:
+    plain = '{"user_id":"ann","ip":"192.0.2.1","occurred_at":"2026-03-01T00:00:00Z","event_id":"1","session_id":"s"}'
+    log = written(tmp_path, [plain, plain.replace("ann", r"\u0061nn"), plain.replace('"s"', '"t"')])
+    found = in_columns(log, world)
+    assert (len(found.answers), found.summary["duplicates"], found.summary["rejected"]) == (1, 1, 1)
+    assert found == through_the_engine(log, world)
