@@ -108,11 +108,10 @@ def blocks(stream: IO[bytes]) -> Iterator[Block]:
     >>> list(blocks(BytesIO(b"one\\r\\n\\ntwo")))
     [Block(number=1, data=b'one\\r\\n\\n'), Block(number=3, data=b'two')]
     """
-    number, held = 1, b""
+    number, held, begun = 1, b"", False
     while data := stream.read(_BLOCK):
-        data = held + data
-        if number == 1:
-            data = data.removeprefix(_BYTE_ORDER_MARK)
+        data = held + (data if begun else data.removeprefix(_BYTE_ORDER_MARK))
+        begun = True
         cut = data.rfind(b"\n") + 1
         held = data[cut:]
         if len(held) > MAX_LINE + 2:
