@@ -13,7 +13,7 @@ import structlog
 
 from riskengine.engine.arrival import Arrival, Remedy, Ticket, receive, receive_report
 from riskengine.engine.culprit import Culprit
-from riskengine.engine.engine import PATIENCE, PAUSE_SECONDS, Engine
+from riskengine.engine.engine import Engine
 from riskengine.engine.gate import Gate
 from riskengine.engine.pace import FULL, Pace
 from riskengine.engine.segment import Busy, Outcome, Repeated
@@ -186,16 +186,7 @@ class Live:
 
     async def _refold(self, arrival: Arrival) -> dict[str, Any]:
         """Take in a confirmed compromise beside the batches: folding a long history again takes its time."""
-
-        def work() -> Outcome:
-            for _ in range(PATIENCE):
-                [outcome] = self.engine.run([arrival])
-                if not isinstance(outcome, Busy):
-                    return outcome
-                time.sleep(PAUSE_SECONDS)
-            return StoreUnavailable("another worker holds the user")
-
-        running = asyncio.get_running_loop().run_in_executor(self._refolds, work)
+        running = asyncio.get_running_loop().run_in_executor(self._refolds, self.engine.insist, arrival)
         try:
             return _raised(await asyncio.wait_for(asyncio.shield(running), REFOLD_SECONDS))
         except TimeoutError as error:

@@ -49,7 +49,11 @@ async def remediate(request: Request) -> Response:
     caller = await recognise(request, "verdict")
     user_id = _user_id(await document(request, REPORT_BYTES))
     await pay(request, caller)
-    return reply(await desk_of(request).live.remediate(user_id, caller.realm, caller.name))
+    desk = desk_of(request)
+    await asyncio.to_thread(
+        desk.audit.record, desk.clock(), caller.realm, caller.name, "user.remediate", "user", user_id=user_id
+    )
+    return reply(await desk.live.remediate(user_id, caller.realm, caller.name))
 
 
 ROUTES = (

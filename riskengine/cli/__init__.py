@@ -24,6 +24,7 @@ from riskengine.cli.keys import keys
 from riskengine.cli.person import erase, export
 from riskengine.cli.policy import policy
 from riskengine.cli.purge import purge
+from riskengine.cli.remediate import remediate
 from riskengine.cli.replay import replay
 from riskengine.cli.serve import serve
 from riskengine.cli.shell import Shell
@@ -59,7 +60,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, block, audit, geo, db, doctor),
+    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, block, remediate, audit, geo, db, doctor),
     *(purge, erase, export),
 )
 for _command in _COMMANDS:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from riskengine.check import format_time, parse_time
 from riskengine.console import story
+from riskengine.console.blocks import choices
 from riskengine.console.credits import credits
 from riskengine.console.door import Form, see
 from riskengine.console.mask import masked_event
@@ -67,6 +68,7 @@ async def _show(request: Request, visitor: Visitor, what: str, *, is_masked: boo
     told = _told(found, is_masked) | {
         "neighbours": [row_of(one, visitor) for one in around],
         "links": _links(request, visitor, found),
+        "blocks": choices(request, visitor, found["event"] | {"asn": found["answer"]["network"]["asn"]}),
         "page": page_of(event_id),
     }
     return rendered(request, "event.html", **told, credits=credits(request))

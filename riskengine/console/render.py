@@ -88,6 +88,7 @@ def words(code: str) -> str:
 PAGES = (
     ("/console", "Overview"),
     ("/console/search", "Search"),
+    ("/console/blocks", "Blocks"),
     ("/console/policy", "Policy"),
     ("/console/status", "Status"),
 )

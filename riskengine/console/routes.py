@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from riskengine.console import event, home, policy, search, sign_in, status, users
+from riskengine.console import blocks, event, home, policy, search, sign_in, status, users
 from riskengine.console.door import action, open_action, page, watch
 from riskengine.console.render import EDITION, STATIC, static
 
@@ -21,6 +21,10 @@ ROUTES = (
     Route("/console/search/{search}", page(search.show), methods=["GET"]),
     Route("/console/users/{user_ref}", page(users.read), methods=["GET"]),
     Route("/console/users/{user_ref}/reveal", action(users.reveal), methods=["POST"]),
+    Route("/console/users/{user_ref}/remediate", action(users.remediate, "verdict"), methods=["POST"]),
+    Route("/console/blocks", page(blocks.read), methods=["GET"]),
+    Route("/console/blocks", action(blocks.add, "verdict"), methods=["POST"]),
+    Route("/console/blocks/{block_id}/lift", action(blocks.lift, "verdict"), methods=["POST"]),
     Route("/console/policy", page(policy.policy), methods=["GET"]),
     Route("/console/status", page(status.status), methods=["GET"]),
     *(Route(f"/console/static/{EDITION}/{name}", static(name), methods=["GET"]) for name in STATIC),

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from riskengine.console.blocks import choices
 from riskengine.console.credits import credits
 from riskengine.console.door import Form, see
 from riskengine.console.office import office_of
@@ -67,6 +68,7 @@ async def _show(request: Request, visitor: Visitor, wanted: dict[str, str]) -> R
         "rows": [row_of(one, visitor) for one in page.events],
         "tallies": tallies(page.events, visitor) if wanted else [],
         "next": following,
+        "blocks": choices(request, visitor, wanted),
         "searched": True,
     }
     return rendered(request, "search.html", **told, faults=[], credits=credits(request))
@@ -110,7 +112,8 @@ def _empty(wanted: dict[str, str], visitor: Visitor) -> dict[str, Any]:
         for name in FIELDS
     ]
     about = [_label(name) for name in wanted if name in hidden]
-    return {"fields": fields, "rows": [], "tallies": [], "next": None, "hidden": about, "searched": False}
+    return {"fields": fields, "rows": [], "tallies": [], "next": None, "blocks": [], "hidden": about,
+            "searched": False}  # fmt: skip
 
 
 def _label(name: str) -> str:

@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from riskengine.charts.hours import week
 from riskengine.charts.world import Leg, plausibility, spots_of, world_map
+from riskengine.console.blocks import choices
 from riskengine.console.credits import credits
-from riskengine.console.door import Form
+from riskengine.console.door import Form, see
 from riskengine.console.mask import masked
 from riskengine.console.office import office_of
 from riskengine.console.render import picture, rendered
@@ -41,6 +42,18 @@ async def reveal(request: Request, visitor: Visitor, form: Form) -> Response:
     return await _show(request, visitor, is_masked=False)
 
 
+async def remediate(request: Request, visitor: Visitor, form: Form) -> Response:
+    """End a user's being at risk: the account is back with its owner. That is audited."""
+    office, caller = office_of(request), visitor.caller
+    events = await asyncio.to_thread(_events, request, visitor)
+    user = events[0].event["user_id"]
+    await asyncio.to_thread(
+        office.audit.record, office.clock(), caller.realm, caller.name, "user.remediate", "user", user_id=user
+    )
+    await office.live.remediate(user, caller.realm, caller.name)
+    return see(f"/console/users/{request.path_params['user_ref']}")
+
+
 async def _show(request: Request, visitor: Visitor, *, is_masked: bool) -> Response:
     events = await asyncio.to_thread(_events, request, visitor)
     reference = request.path_params["user_ref"]
@@ -56,6 +69,7 @@ async def _show(request: Request, visitor: Visitor, *, is_masked: bool) -> Respo
         legs=[leg for one in events if (leg := _leg_row(one))],
         hours=hours_of(events),
         networks=_networks(events),
+        blocks=choices(request, visitor, {"user_id": user}),
         known=known,
         trusted=trusted(known, is_masked),
         page=f"/console/users/{reference}",

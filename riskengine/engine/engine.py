@@ -129,6 +129,15 @@ class Engine:
             gate.committed(done)
         return done
 
+    def insist(self, arrival: Arrival) -> Outcome:
+        """Return the outcome of one report or remedy, tried again while another worker holds the user."""
+        for _ in range(PATIENCE):
+            [outcome] = self.run([arrival])
+            if not isinstance(outcome, Busy):
+                return outcome
+            time.sleep(PAUSE_SECONDS)
+        return StoreUnavailable("another worker holds the user")
+
     def preview(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         """Return what `run` would answer to each of these events by itself, and change nothing."""
         outcomes = []
