@@ -19,6 +19,7 @@ from riskengine import metrics
 from riskengine.access.access import Access
 from riskengine.access.clients import Clients
 from riskengine.access.keyring import Keyring
+from riskengine.access.limits import Limits
 from riskengine.access.mint import Mint
 from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import Tokens, new_signing_key
@@ -85,6 +86,7 @@ class Parts:
     watch: Watch
     live: Live
     access: Access
+    limits: Limits
     mint: Mint
     sessions: Sessions
     audit: Audit
@@ -220,10 +222,15 @@ def assemble(settings: Settings) -> Parts:
     clients = Clients(store)
     tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)
     purse = Purse(Keyring(store, seal, "one_time", new_secret), clients, store)
-    access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse)
+    limits = Limits(
+        clock, logins=settings.limit_logins, requests=settings.limit_requests, rate=settings.limit_rate
+    )
+    access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse, limits)
     sessions = Sessions(store, access)
     upkeep, keys = Upkeep(settings, seal), source_of(settings)
-    return Parts(store, seal, locator, rulebook, watch, live, access, mint, sessions, audit, tracing, upkeep, keys)
+    return Parts(
+        store, seal, locator, rulebook, watch, live, access, limits, mint, sessions, audit, tracing, upkeep, keys
+    )
 
 
 def build(settings: Settings) -> FastAPI:
@@ -242,10 +249,12 @@ def build(settings: Settings) -> FastAPI:
     blocklist = Blocklist(parts.store, parts.seal, parts.audit)
     challenges = Challenges(parts.seal, settings.step_up_challenge == "required")
     door = Door(parts.access, clock, parts.mint, parts.audit)
-    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist)
+    limits = parts.limits
+    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist, limits)
     app.state.office = Office(
-        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, Patience(), clock
-    )
+        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, Patience(), limits,
+        clock,
+    )  # fmt: skip
     app.state.settings = settings
     app.state.draining = False
     app.add_middleware(Envelope, routes=ROUTES)

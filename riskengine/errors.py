@@ -69,6 +69,15 @@ class Overloaded(RiskEngineError):
         self.seconds = seconds
 
 
+class LimitReached(RiskEngineError):
+    """The caller has as much under way, or asks as often, as it may; the message is a sentence, `seconds` how long to
+    wait."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class PolicyError(RiskEngineError):
     """A policy file is wrong; the message names the key and the line."""
 

@@ -117,6 +117,10 @@ REQUEST_SECONDS = Binned(
     registry=REGISTRY,
 )
 
+LIMITED = Counter(
+    "riskengine_limited", "Requests refused with 429, by the limit that was reached", ("limit",), registry=REGISTRY
+)
+
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 QUEUED = Gauge("riskengine_queue_items", "Events and reports that wait", registry=REGISTRY, multiprocess_mode="livesum")

@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     # The least that a caller must show.
     access_minimum: Literal["key", "token", "bound", "one_time"] = "key"
+    # How many requests one client may have under way that logins wait for, how many others, and of those a minute.
+    limit_logins: int = Field(default=512, ge=1)
+    limit_requests: int = Field(default=16, ge=1)
+    limit_rate: int = Field(default=1_200, ge=1)
     # In whose name tokens are given, and where their endpoint is found; by default the address that is bound.
     issuer: str = ""
     log_format: Literal["json", "text"] = "json"

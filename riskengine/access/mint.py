@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from riskengine.access.clients import Clients, has_secret
+from riskengine.access.limits import Limits
 from riskengine.access.purse import LIFE_MS, Purse
 from riskengine.access.tokens import LIFE_SECONDS, Tokens
 from riskengine.errors import TokenRefused
@@ -21,10 +22,13 @@ UNKNOWN = "The client is unknown, expired or revoked, or did not prove who it is
 
 
 class Mint:
-    """Gives tokens to clients that prove who they are. Every time is ms since 1970. Thread-safe."""
+    """Gives tokens to clients that prove who they are, as often as `limits` let them. Every time is ms since 1970.
 
-    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse) -> None:
-        self._clients, self._tokens, self._purse = clients, tokens, purse
+    Thread-safe.
+    """
+
+    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse, limits: Limits) -> None:
+        self._clients, self._tokens, self._purse, self._limits = clients, tokens, purse, limits
 
     @property
     def issuer(self) -> str:
@@ -42,7 +46,8 @@ class Mint:
     def grant(
         self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
     ) -> dict[str, Any]:
-        """Return what RFC 6749, 5.1 says of a new token; TokenRefused with an error of 5.2 where none is given.
+        """Return what RFC 6749, 5.1 says of a new token; TokenRefused with an error of 5.2 where none is given,
+        LimitReached to a client that asks too often.
 
         `certificate` is the thumbprint of the one that the request was sent with.
         """
@@ -53,6 +58,8 @@ class Mint:
             error = "unsupported_grant_type" if form.get("grant_type") else "invalid_request"
             raise TokenRefused(error, f"grant_type must be {GRANT}.")
         client = self._client(form, authorization, certificate, now)
+        # Not before it is proved: nobody else can use up what it may. And apart from its queries: logins wait for it.
+        self._limits.count(f"{client.id} tokens")
         scopes = _scopes(form.get("scope"), client)
         bound, told = certificate or client.certificate, {"token_type": "Bearer", "scope": " ".join(scopes)}
         if not client.one_time:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from riskengine.access.access import Access
 from riskengine.access.caller import Caller, require
+from riskengine.access.limits import LEAVE, Limits
 from riskengine.access.mint import Mint
 from riskengine.api.envelope import NEXT_TOKEN
 from riskengine.api.problems import MALFORMED, NOT_JSON, TOO_LARGE, TOO_SLOW, UNKNOWN_PARAMETER, Refused
@@ -139,6 +140,7 @@ class Desk:
     inquiry: Inquiry
     challenges: Challenges
     blocklist: Blocklist
+    limits: Limits
 
 
 def desk_of(request: Request) -> Desk:
@@ -185,8 +187,24 @@ def spent(error: AccessDenied, caller: Caller) -> AccessDenied:
 
 
 async def recognise(request: Request, *scopes: str) -> Caller:
-    """Return the caller of `request`, whose one-time token `pay` has to spend once the request is known to be right."""
-    caller = await desk_of(request).door.admit(request.headers.get("authorization"), request.scope)
+    """Return the caller of `request`, whose one-time token `pay` has to spend once the request is known to be right.
+
+    LimitReached where it has as much under way, or asks as often, as it may.
+    """
+    caller = await _known(request.scope, *scopes)
+    request.scope["state"][LEAVE] = desk_of(request).limits.begin(caller.key_id)
+    return caller
+
+
+async def at_login(scope: Scope, *scopes: str) -> Caller:
+    """Return the caller of a request that a login waits for, by `recognise`; how often it asks is no matter."""
+    caller = await _known(scope, *scopes)
+    scope["state"][LEAVE] = desk_in(scope).limits.begin_login(caller.key_id)
+    return caller
+
+
+async def _known(scope: Scope, *scopes: str) -> Caller:
+    caller = await desk_in(scope).door.admit(header(scope, b"authorization"), scope)
     require(caller, *scopes)
     return caller
 

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from riskengine.access.limits import LEAVE
 from riskengine.api.problems import log_defect, problem_of, respond
 from riskengine.metrics import Bins, answered
 
@@ -32,7 +33,10 @@ GONE = 499  # nginx's number for a client that went away
 
 
 class Envelope:
-    """ASGI middleware, outermost: takes X-Request-ID in (or makes one) and out, counts, and answers 500 for defects."""
+    """ASGI middleware, outermost: takes X-Request-ID in (or makes one) and out, counts, and answers 500 for defects.
+
+    A request that a client's limits let begin ends here.
+    """
 
     def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
         self._app = app
@@ -70,6 +74,9 @@ class Envelope:
             if status:
                 raise  # half an answer is out: only closing the connection says that it is not whole
             await respond(problem_of(error), request_id)(scope, receive, answer)
+        finally:
+            if LEAVE in scope["state"]:
+                scope["state"].pop(LEAVE)()
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         endpoint: Any = scope.get("endpoint")

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from riskengine.access.caller import require
-from riskengine.api.calls import admit, desk_of, document, no_parameters, pay, recognise, reply
+from riskengine.api.calls import admit, at_login, desk_of, document, no_parameters, pay, recognise, reply
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.event import EVENT_FIELDS, STEP_UP_RESULTS, parse_report
 
@@ -29,7 +29,7 @@ async def read(request: Request) -> Response:
 
 async def report(request: Request) -> Response:
     """Take in how a step-up ended (scope `report`) or an analyst's verdict (scope `verdict`)."""
-    caller = await recognise(request, "report", "verdict")
+    caller = await at_login(request.scope, "report", "verdict")
     event_id = _event_id(request)
     body = await document(request, REPORT_BYTES)
     if isinstance(body, dict):

@@ -36,7 +36,7 @@ class Lane:
     """Takes plain requests over from the protocol, and gives it the whole answer when there is one."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._slots = desk, desk.limits.logins
         self._bins: dict[int, Bins] = {}
         self._head = b"content-length: %d\r\n" + _lines(dressed([JSON], _MARK.decode()))
 
@@ -56,22 +56,28 @@ class Lane:
         """
         begun = perf_counter()
         caller = self._desk.door.recall(head[b"authorization"].decode("latin-1"), scope)
-        if caller is None or "score" not in caller.scopes:
+        if caller is None or "score" not in caller.scopes or not self._slots.take(caller.key_id):
             return False
         given = head.get(REQUEST_ID)
         request_id = (given_id([(REQUEST_ID, given)]) if given else None) or new_id()
+        offered = False
         try:
             event = parse_event(decode(body))
             ticket = None if caller.ticket is None else ticket_for(event, caller.ticket)
             tell = partial(self._tell, send, caller, request_id, begun, ticket)
             self._desk.live.offer(event, caller.realm, "report" in caller.scopes, tell, ticket)
+            offered = True
         except RiskEngineError:
-            return False
-        return True
+            pass  # the ordinary way says what is wrong
+        finally:
+            if not offered:
+                self._slots.give_back(caller.key_id)
+        return offered
 
     def _tell(
         self, send: Send, caller: Caller, request_id: str, begun: float, ticket: Ticket | None, outcome: Outcome
     ) -> None:
+        self._slots.give_back(caller.key_id)
         try:
             status, message = self._message(outcome, caller, request_id)
             if ticket is not None:

@@ -25,7 +25,8 @@ _DESCRIPTION = (
     "only gain members. Every error is application/problem+json (RFC 9457): branch on its `code`."
 )
 _KEYED = (
-    problems.BAD_REQUEST, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INTERNAL, problems.UNAVAILABLE,
+    problems.BAD_REQUEST, problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.TOO_MANY, problems.INTERNAL,
+    problems.UNAVAILABLE,
 )  # fmt: skip
 _POSTED = (
     *_KEYED,
@@ -33,6 +34,9 @@ _POSTED = (
 )
 _ASKED = (*_KEYED, problems.UNKNOWN_PARAMETER, problems.INVALID_PARAMETER)
 _ONE_TIME = "The answer to a request with a one-time token carries the token after it (header `Next-Token`)."
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds after which to try again", "schema": {"type": "integer", "minimum": 1}}
+}
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     (Path(__file__).parent / "manual.html").read_text(encoding="utf-8")
 )
@@ -120,7 +124,8 @@ _CALLS = (
         schema.TokenBody, schema.TokenAnswer,
         (
             *(problems.UNKNOWN_PARAMETER, problems.BAD_REQUEST, problems.NO_TOKEN, problems.NO_CLIENT),
-            *(problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_FORM, problems.INTERNAL, problems.UNAVAILABLE),
+            *(problems.TOO_SLOW, problems.TOO_LARGE, problems.NOT_FORM, problems.TOO_MANY, problems.INTERNAL),
+            problems.UNAVAILABLE,
         ),
         media="application/x-www-form-urlencoded",
     ),
@@ -209,6 +214,7 @@ def _refusals(kinds: tuple[problems.Kind, ...]) -> dict[str, Any]:
         str(status): {
             "description": " or ".join(codes[status]),
             "content": {problems.MEDIA_TYPE: _content(schema.Problem)},
+            **({"headers": _RETRY_AFTER} if status in problems.LATER else {}),
         }
         for status in sorted(codes)
     }

@@ -15,6 +15,7 @@ from riskengine.errors import (
     AccessDenied,
     Conflict,
     InvalidInput,
+    LimitReached,
     NotFound,
     Overloaded,
     RiskEngineError,
@@ -56,6 +57,7 @@ TOO_LARGE = Kind(413, "too-large", "The body is too large.")
 NOT_JSON = Kind(415, "unsupported-media-type", "The content type is not application/json.")
 NOT_FORM = Kind(415, "not-a-form", "The content type is not application/x-www-form-urlencoded.")
 INVALID = Kind(422, "invalid-input", "The body breaks the contract.")
+TOO_MANY = Kind(429, "too-many-requests", "Too many requests.")
 INTERNAL = Kind(500, "internal-error", "Something went wrong on our side.")
 OVERLOADED = Kind(503, "overloaded", "Too many requests are waiting.")
 UNAVAILABLE = Kind(503, "store-unavailable", "The store does not answer.")
@@ -63,9 +65,11 @@ NOT_READY = Kind(503, "not-ready", "The service is not ready.")
 
 KINDS = (
     MALFORMED, UNKNOWN_PARAMETER, INVALID_PARAMETER, BAD_REQUEST, NO_TOKEN, UNAUTHENTICATED, NO_CLIENT, FORBIDDEN,
-    NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, NOT_FORM, INVALID, INTERNAL, OVERLOADED,
-    UNAVAILABLE, NOT_READY,
+    NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, NOT_FORM, INVALID, TOO_MANY, INTERNAL,
+    OVERLOADED, UNAVAILABLE, NOT_READY,
 )  # fmt: skip
+# What may be tried again: the answer says when.
+LATER = (429, 503)
 _BY_STATUS = {400: BAD_REQUEST, 404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE}
 
 
@@ -116,6 +120,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(NOT_FOUND, _sentence(error), {}, {})
         case Conflict():
             return Problem(CONFLICT, _sentence(error), {}, {})
+        case LimitReached():
+            return Problem(TOO_MANY, str(error), {}, {"Retry-After": str(error.seconds)})
         case Overloaded():
             retry = {"Retry-After": str(error.seconds)}
             return Problem(OVERLOADED, f"Try again in {error.seconds} s.", {}, retry)

@@ -7,17 +7,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from riskengine.access.caller import Caller, require
+from riskengine.access.caller import Caller
 from riskengine.api.calls import (
     Desk,
+    at_login,
     decoded,
     desk_in,
     desk_of,
     document,
     followed,
-    header,
     pay,
-    recognise,
     reply,
     send_reply,
     spent,
@@ -46,8 +45,7 @@ class Score:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; errors are the application's to translate."""
         desk = desk_in(scope)
-        caller = await desk.door.admit(header(scope, b"authorization"), scope)
-        require(caller, "score")
+        caller = await at_login(scope, "score")
         event = parse_event(await decoded(scope, receive, SCORE_BYTES))
         ticket = None if caller.ticket is None else ticket_for(event, caller.ticket)
         [answer] = await desk.live.score([event], caller.realm, "report" in caller.scopes, ticket)
@@ -61,7 +59,7 @@ class Score:
 
 async def preview(request: Request) -> Response:
     """Decide on one login without remembering it."""
-    caller = await recognise(request, "score")
+    caller = await at_login(request.scope, "score")
     event = parse_event(await document(request, SCORE_BYTES))
     await pay(request, caller)
     answers = await desk_of(request).live.preview([event], caller.realm, "report" in caller.scopes)
@@ -70,7 +68,7 @@ async def preview(request: Request) -> Response:
 
 async def batch(request: Request) -> Response:
     """Decide on up to 1,000 logins in order; one that is wrong gets its problem and does not fail the others."""
-    caller = await recognise(request, "score")
+    caller = await at_login(request.scope, "score")
     entries = _entries(await document(request, BATCH_BYTES))
     await pay(request, caller)
     parsed = [_parsed(entry) for entry in entries]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from riskengine.access.caller import require
+from riskengine.access.limits import LEAVE
 from riskengine.console.office import office_of
 from riskengine.console.render import HEADERS, rendered
 from riskengine.console.sessions import Visitor
@@ -18,6 +19,7 @@ from riskengine.errors import (
     AccessDenied,
     Conflict,
     InvalidInput,
+    LimitReached,
     NotFound,
     Overloaded,
     RiskEngineError,
@@ -30,7 +32,8 @@ SIGN_IN = "/console/sign-in"
 # Where a sign-in may lead: a page of ours, nothing that a browser could take for another host.
 _OURS = re.compile(r"/console(/[A-Za-z0-9._:~-]+)*")
 _STATUS: dict[type[RiskEngineError], int] = {
-    InvalidInput: 422, NotFound: 404, AccessDenied: 403, Conflict: 409, Overloaded: 503, StoreUnavailable: 503,
+    InvalidInput: 422, NotFound: 404, AccessDenied: 403, Conflict: 409, LimitReached: 429, Overloaded: 503,
+    StoreUnavailable: 503,
 }  # fmt: skip
 _SENTENCES = {
     503: "The store does not answer just now, or too many requests wait; try again in a moment.",
@@ -62,6 +65,7 @@ def watch(handler: Handler) -> Endpoint:
             visitor = await asyncio.to_thread(office.sessions.look, cookie, office.clock())
             if visitor is None:
                 raise AccessDenied("Nobody is signed in.")
+            _begin(request, visitor)
             return await handler(request, visitor)
 
         return await _told(request, work)
@@ -121,17 +125,27 @@ async def _told(request: Request, work: Callable[[], Awaitable[Response]]) -> Re
             raise
         if status == 503:
             _log.warning("page not answered", request_id=request.state.request_id, cause=type(error).__name__)
-        return rendered(request, "refused.html", status, sentence=_SENTENCES.get(status, str(error)))
+        answer = rendered(request, "refused.html", status, sentence=_SENTENCES.get(status, str(error)))
+        if isinstance(error, LimitReached):
+            answer.headers["Retry-After"] = str(error.seconds)
+        return answer
 
 
 async def admitted(request: Request) -> Visitor | None:
-    """Return who is signed in, and remember it for the page."""
+    """Return who is signed in, and remember it for the page; LimitReached where they ask more than they may."""
     office, cookie = office_of(request), request.cookies.get(COOKIE)
     if cookie is None:
         return None
     visitor = await asyncio.to_thread(office.sessions.admit, cookie, office.clock())
     request.state.visitor = visitor
+    if visitor is not None:
+        _begin(request, visitor)
     return visitor
+
+
+def _begin(request: Request, visitor: Visitor) -> None:
+    """Count the request as one of the access key that the visitor signed in with."""
+    request.scope["state"][LEAVE] = office_of(request).limits.begin(visitor.caller.key_id)
 
 
 def to_sign_in(request: Request) -> Response:

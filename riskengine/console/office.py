@@ -8,6 +8,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 
+from riskengine.access.limits import Limits
 from riskengine.activation import Rulebook
 from riskengine.audit import Audit
 from riskengine.blocklist import Blocklist
@@ -47,6 +48,7 @@ class Office:
     inquiry: Inquiry
     blocklist: Blocklist
     patience: Patience
+    limits: Limits
     clock: Callable[[], int]
 
 

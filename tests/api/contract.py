@@ -101,7 +101,7 @@ def main(requests: int) -> None:
     seen: Counter[tuple[str, int]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         world = write_world(Path(folder))
-        with running(settings_for(Path(folder) / "home", world)) as service:
+        with running(settings_for(Path(folder) / "home", world, limit_rate=1_000_000)) as service:
             callers = callers_of(service)
             while seen.total() < requests:
                 for name, mode in WAYS:
