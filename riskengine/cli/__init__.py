@@ -15,6 +15,7 @@ from riskengine.cli.audit import audit
 from riskengine.cli.block import block
 from riskengine.cli.clients import clients
 from riskengine.cli.database import db
+from riskengine.cli.demo import demo
 from riskengine.cli.doctor import doctor
 from riskengine.cli.evaluate import evaluate
 from riskengine.cli.events import events
@@ -44,6 +45,7 @@ _EXAMPLES = """
 Examples:
   riskengine serve                            serve on 127.0.0.1:8000
   riskengine keys create --name login-service --scope score --scope report
+  riskengine demo                             a month of made-up logins, to try the console out
   riskengine doctor                           what is configured, what is missing, what to do
 """
 
@@ -60,8 +62,8 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(serve, up, replay, evaluate, events, explain, keys, clients, policy, block, remediate, audit, geo, db, doctor),
-    *(purge, erase, export),
+    *(serve, up, demo, replay, evaluate, events, explain, keys, clients, policy, block, remediate, audit, geo, db),
+    *(doctor, purge, erase, export),
 )
 for _command in _COMMANDS:
     riskengine.add_command(_command)

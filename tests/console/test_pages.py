@@ -9,7 +9,10 @@ from tests.console.conftest import Browser
 def test_an_empty_console_says_how_events_come(browser: Browser) -> None:
     browser.sign_in("events:read")
 
-    assert "Nothing has been decided yet: send a login with" in browser.get("/console").text
+    page = browser.get("/console").text
+
+    assert "Nothing has been decided yet: send a login with" in page
+    assert "<code>riskengine demo</code>" in page
 
 
 def test_the_policy_page_tells_what_decides(browser: Browser) -> None:
