@@ -314,9 +314,13 @@ class Filters(Shape):
 class SearchBody(Filters):
     """What is wanted, and how its pages are. Filters that are given all hold; one value may stand for a list of one."""
 
-    order: Literal["time", "score"] | None = Field(None, description="time: newest first, the default")
+    order: Literal["time", "score", "arrival"] | None = Field(
+        None, description="time: newest first, the default; arrival: as they were stored, each exactly once"
+    )
     limit: int | None = Field(None, ge=1, le=1000, description="Events a page; 100 unless given")
-    after: str | None = Field(None, description="`next` of the page before, with the same filters and order")
+    after: str | None = Field(
+        None, description="`next` of the page before, with the same filters and order; by arrival also now"
+    )
     total: bool | None = Field(None, description="Count what matches: exact up to 10,000, then 10,000+")
 
 
@@ -415,8 +419,8 @@ class EventPage(Shape):
     """One page of a search. A page may come short, and even empty, while `next` is there: it looked at enough rows."""
 
     events: list[FoundEvent]
-    next: str | None = Field(description="Send it as `after` for the following page; null at the end")
-    scanned_to: str | None = Field(description="How far back was looked, RFC 3339; null when that was everything")
+    next: str | None = Field(description="Send it as `after` for the following page; null at the end, but by arrival")
+    scanned_to: str | None = Field(description="How far was looked, RFC 3339; null when that was everything there is")
     total: Total | None = Field(None, description="Where it was asked for")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.datastructures import QueryParams
@@ -17,7 +18,7 @@ from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.inquiry import export
 from riskengine.inquiry.export import FORMATS, MEDIA_TYPES
 from riskengine.inquiry.filters import FILTERS, SEVERAL, USER_REF
-from riskengine.inquiry.inquiry import LIMIT, MOST_LIMIT, ORDERS, Asker
+from riskengine.inquiry.inquiry import ARRIVAL, LIMIT, MOST_LIMIT, ORDERS, Asker
 
 SEARCH_BYTES = 64 * 1024
 _CURSOR_LENGTH = 512
@@ -97,9 +98,8 @@ async def _page(request: Request, caller: Caller, given: Mapping[str, Any]) -> d
     inquiry, asker = desk_of(request).inquiry, Asker(caller.name, caller.realm)
     options = _options(given)
     filters = inquiry.filters({name: value for name, value in given.items() if name not in _OPTIONS}, caller.realm)
-    page = await asyncio.to_thread(
-        inquiry.search, asker, filters, order=options.order, limit=options.limit, after=options.after
-    )
+    ask = inquiry.follow if options.order == ARRIVAL else partial(inquiry.search, order=options.order)
+    page = await asyncio.to_thread(ask, asker, filters, limit=options.limit, after=options.after)
     told = page.told()
     if options.total:
         told["total"] = (await asyncio.to_thread(inquiry.total, asker, filters)).told()
@@ -156,7 +156,7 @@ def _after(value: Any) -> str:
     return value
 
 
-_OPTIONS: dict[str, Check] = {"order": one_of(*ORDERS), "limit": _limit, "after": _after, "total": _total}
+_OPTIONS: dict[str, Check] = {"order": one_of(*ORDERS, ARRIVAL), "limit": _limit, "after": _after, "total": _total}
 
 ROUTES = (
     Route("/events", listed, methods=["GET"]),

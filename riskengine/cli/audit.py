@@ -11,7 +11,8 @@ import click
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit, detail_of, matching, verify
 from riskengine.check import Wrong, format_time, parse_time
-from riskengine.cli.events import moment, plain
+from riskengine.cli.events import moment
+from riskengine.cli.listing import plain
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.errors import Fault, InvalidInput, SealKeyError

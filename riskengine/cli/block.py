@@ -11,7 +11,7 @@ from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.blocklist import Blocklist, parse_order
 from riskengine.check import format_time
-from riskengine.cli.events import plain
+from riskengine.cli.listing import plain
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.inquiry.inquiry import Asker, Inquiry

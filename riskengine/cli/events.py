@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,8 @@ from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.check import Wrong, format_time, span
+from riskengine.cli.follow import follow
+from riskengine.cli.listing import HEADS, cells, plain
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.decision import DECISIONS, LEVELS
@@ -18,12 +21,9 @@ from riskengine.event import OUTCOMES
 from riskengine.inquiry.export import FORMATS, exported
 from riskengine.inquiry.filters import STATES
 from riskengine.inquiry.found import Found
-from riskengine.inquiry.inquiry import Asker, Inquiry
+from riskengine.inquiry.inquiry import NOW, Asker, Inquiry
 from riskengine.network import KINDS
 from riskengine.writers.target import open_target
-
-_LONGEST_CELL = 44
-_HEADS = ("time", "decision", "score", "user", "ip", "place", "network", "why")
 
 # option → filter; those marked may be given several times.
 _SEVERAL = ("decision", "level", "network", "country", "city", "asn", "resource", "outcome", "action", "state")
@@ -52,24 +52,36 @@ def _filters(command: Any) -> Any:
 Examples:
   riskengine events --user u17 --since 7d --decision deny
   riskengine events --cidr 198.51.100.0/25 --min-score 40 --format csv > attempts.csv
+  riskengine events --follow --decision deny
   riskengine events show e17""",
 )
 @_filters
 @click.option("--since", metavar="WHEN", help="A time (RFC 3339), or how long ago: 90m, 24h, 7d, 2w.")
 @click.option("--until", metavar="WHEN", help="Likewise; events before it.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(0), help="0: all that match.")
+@click.option("--limit", type=click.IntRange(0), help="0: all that match.  [100; with --follow 0]")
 @click.option("--format", "format_", default="table", show_default=True, type=click.Choice(("table", *FORMATS)))
+@click.option("--follow", is_flag=True, help="Print events as they are stored, each once, until stopped.")
+@click.option("--after", metavar="CURSOR", help="Follow from where a follower ended, from now or from start.  [now]")
 @click.option("--realm", default=DEFAULT_REALM, show_default=True)
 @click.pass_context
-def events(context: click.Context, /, limit: int, format_: str, realm: str, **options: Any) -> None:
-    """Print the stored events that match all of the filters, newest first. Who asked for whom is audited."""
+def events(context: click.Context, /, limit: int | None, format_: str, realm: str, **options: Any) -> None:
+    """Print the stored events that match all of the filters, newest first. Who asked for whom is audited.
+
+    With --follow print those that are stored from now on, in that order, as they come.
+    """
     if context.invoked_subcommand is not None:
         return
-    given = _given(options, clock())
+    if options["after"] and not options["follow"]:
+        raise click.UsageError("--after goes with --follow.")
+    given, asker = _given(options, clock()), Asker(operator(), realm)
     with _opened(context.obj) as inquiry:
         filters = inquiry.filters(given, realm)
-        found: Iterable[Found] = inquiry.all(Asker(operator(), realm), filters)
-        _print(islice(found, limit) if limit else found, format_)
+        if options["follow"]:
+            follow(partial(inquiry.follow, asker, filters), options["after"] or NOW, limit or None, format_)
+            return
+        found: Iterable[Found] = inquiry.all(asker, filters)
+        most = 100 if limit is None else limit
+        _print(islice(found, most) if most else found, format_)
 
 
 @events.command(epilog="Example: riskengine events show e17")
@@ -82,17 +94,6 @@ def show(shell: Shell, event_id: str, realm: str) -> None:
         story = inquiry.event(Asker(operator(), realm), event_id)
     for line in story_lines(story):
         click.echo(line)
-
-
-def plain(text: Any) -> str:
-    """Return what a caller sent as text that no terminal obeys: what is not printed stands as its number.
-
-    >>> plain("a\\x1b[31mb\\u202ec"), plain("São 東京"), plain(None)
-    ('a<U+001B>[31mb<U+202E>c', 'São 東京', '-')
-    """
-    if text is None:
-        return "-"
-    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in str(text))
 
 
 def story_lines(story: dict[str, Any]) -> Iterator[str]:
@@ -167,21 +168,8 @@ def moment(text: str, now: int) -> str:
 
 def _print(found: Iterable[Found], format_: str) -> None:
     if format_ == "table":
-        table([_HEADS, *(_cells(one) for one in found)])
+        table([HEADS, *(cells(one) for one in found)])
         return
     with open_target("-") as target:
         for part in exported(found, format_):
             target.write(part)
-
-
-def _cells(one: Found) -> tuple[str, ...]:
-    event, answer = one.event, one.answer
-    why = answer["reasons"][0]["message"] if answer["reasons"] else None
-    place, network = answer["location"] or {}, answer["network"]
-    cells = (answer["occurred_at"], answer["decision"], f"{answer['score']:g}", event.get("user_id"), event["ip"],
-             place.get("place") or place.get("country"), network["name"] or network["kind"], why)  # fmt: skip
-    return tuple(_cut(plain(cell)) for cell in cells)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"

@@ -9,7 +9,7 @@ import click
 from riskengine.access.caller import DEFAULT_REALM
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
 from riskengine.audit import Audit
-from riskengine.cli.events import plain
+from riskengine.cli.listing import plain
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, ignore
 from riskengine.engine.arrival import Arrival, Remedy

@@ -21,7 +21,7 @@ def exported(found: Iterable[Found], format_: str) -> Iterator[bytes]:
     NDJSON is one object a line with `event`, `answer` and `state`; the others are those of riskengine/writers.
     """
     buffer = BytesIO()
-    with _writer(Target(buffer), format_) as write:
+    with writer(Target(buffer), format_) as write:
         for one in found:
             write(one)
             if buffer.tell() >= PART_BYTES:
@@ -30,7 +30,8 @@ def exported(found: Iterable[Found], format_: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _writer(target: Target, format_: str) -> Iterator[Callable[[Found], None]]:
+def writer(target: Target, format_: str) -> Iterator[Callable[[Found], None]]:
+    """Give what writes one event to a target in a format."""
     if format_ == "ndjson":
         rows = Ndjson(target)
         yield lambda one: rows.write(one.told())

@@ -5,6 +5,7 @@ Every answer is of one realm. Whoever asks about a user, login, address, device 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -20,16 +21,21 @@ from riskengine.explain import explain
 from riskengine.history.record import unpack
 from riskengine.inquiry import cursor, statistics
 from riskengine.inquiry.filters import Filters, parse_filters
+from riskengine.inquiry.following import Bounds, Reached, Walked, walk
 from riskengine.inquiry.found import Found, found_in
 from riskengine.inquiry.person import person
 from riskengine.inquiry.rollup import state_of
 from riskengine.seal import Seal
 from riskengine.store import search
+from riskengine.store.arrivals import arrivals
+from riskengine.store.partitions import arrived_at
 from riskengine.store.search import Place
 from riskengine.store.sql import SqlStore
 from riskengine.store.statistics import kept
 
 ORDERS = ("time", "score")
+ARRIVAL = "arrival"  # the order of `follow`
+NOW = "now"  # as a cursor of that
 LIMIT, MOST_LIMIT = 100, 1_000
 LOOKED_AT = 5_000  # rows that a page looks at, whatever is asked for …
 OPENED = 500  # … and how many it opens where only that tells
@@ -49,8 +55,9 @@ class Asker(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a search. `next` is the cursor of the following page, None where there is nothing behind;
-    `scanned_to` is the time (ms since 1970) up to which all was looked at, None where that was everything."""
+    """One page of a search. `next` is the cursor of the following page, None where there is nothing behind, but never
+    for a follower; `scanned_to` is the time (ms since 1970) up to which all was looked at, of a follower's page when
+    that arrived, None where that was everything."""
 
     events: list[Found]
     next: str | None
@@ -106,12 +113,32 @@ class Inquiry:
         A page looks at a bounded number of rows, so it may come short, and even empty, with a `next`. By score a time
         range (or another filter that an index serves) must leave no more than 20,000 events: InvalidInput else.
         """
-        place = self._place(after, filters, order, asker.realm)
+        place = None if after is None else Place(*self._read(after, filters, order, asker.realm))
         self._note(asker, "events.search", filters)
         with self._store.reading() as connection:
             if order == "score":
                 return self._strongest(connection, asker.realm, filters, place, limit)
             return self._newest(connection, asker.realm, filters, place, limit)
+
+    def follow(self, asker: Asker, filters: Filters, *, limit: int = LIMIT, after: str | None = None) -> Page:
+        """Return the next events that match in the order in which they were stored, each once, whoever stores them.
+
+        Without a cursor they begin with the first one that is kept since migration 0010, with `now` after the last.
+        `next` is always there, and stays good. A page does bounded work: it may come short while more is there.
+        """
+        reached = Reached() if after in (None, NOW) else Reached(*self._read(after, filters, ARRIVAL, asker.realm))
+        bounds = Bounds(limit, LOOKED_AT, OPENED)
+        with self._store.reading() as connection:
+            read = partial(arrivals, connection)
+            if after == NOW:
+                walked = Walked([], Reached(read(0, 0).settled), None, True)
+            else:
+                walked = walk(connection, read, filters, reached, bounds, self._seal)
+        if walked.found or after in (None, NOW):  # before it is shown, but not each time that there is nothing
+            self._note(asker, "events.follow", filters, always=True)
+        following = self._cursor(walked.reached, filters, ARRIVAL, asker.realm)
+        scanned_to = None if walked.done or walked.last is None else arrived_at(walked.last)
+        return Page(walked.found, following, scanned_to)
 
     def total(self, asker: Asker, filters: Filters) -> Total:
         """Return how many events match: exact up to 10,000, and as far as a bounded number of rows tells."""
@@ -247,12 +274,10 @@ class Inquiry:
             if place.id in rows and rows[place.id].raw:  # of what a purge has emptied only the counts remain
                 yield place, found_in(rows[place.id], self._seal)
 
-    def _place(self, after: str | None, filters: Filters, order: str, realm: str) -> Place | None:
-        if after is None:
-            return None
-        return Place(*cursor.opened(after, filters.given, order, realm, self._seal))
+    def _read(self, after: str, filters: Filters, order: str, realm: str) -> tuple[int, ...]:
+        return cursor.opened(after, filters.given, order, realm, self._seal)
 
-    def _cursor(self, place: Place, filters: Filters, order: str, realm: str) -> str:
+    def _cursor(self, place: tuple[int, ...], filters: Filters, order: str, realm: str) -> str:
         return cursor.sealed(place, filters.given, order, realm, self._seal)
 
     def _note(self, asker: Asker, action: str, filters: Filters, always: bool = False) -> None:

@@ -188,6 +188,18 @@ class PolicyRow:
     file: str
 
 
+class Arrivals(NamedTuple):
+    """What transactions saved: the row ids of each one's events by its turn, in the order of the turns.
+
+    Whoever has seen all turns below `settled` has seen all that will ever be saved below it. No turn was as high as
+    `coming` ever.
+    """
+
+    saves: Sequence[tuple[int, Sequence[int]]]
+    settled: int
+    coming: int
+
+
 class Transaction(Protocol):
     """One transaction, all or nothing. Reads see what it wrote. Every failure to reach the database, a deadlock or a
     lock time-out is StoreUnavailable."""
@@ -253,6 +265,9 @@ class Store(Protocol):
 
     def read_event(self, key: bytes) -> tuple[EventRow, list[ReportRow]] | None:
         """Return one event by its event key with its reports, without locking; None if there is none."""
+
+    def arrivals(self, turn: int, most: int) -> Arrivals:
+        """Return what the next `most` turns saved, from `turn` on: what was committed, and nothing twice."""
 
     def add_access_key(self, row: AccessKeyRow) -> None:
         """Store an access key; a second one of the same id is a Conflict."""

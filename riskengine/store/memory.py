@@ -11,6 +11,7 @@ from typing import TypeVar
 from riskengine.errors import Conflict, StoreUnavailable
 from riskengine.store.contract import (
     AccessKeyRow,
+    Arrivals,
     Cell,
     CellKey,
     ClientRow,
@@ -64,6 +65,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.event_rows: dict[int, EventRow] = {}
         self.ids: dict[bytes, int] = {}
+        self.saves: list[tuple[int, tuple[int, ...]]] = []
         self.report_rows: dict[int, ReportRow] = {}
         self.histories: dict[bytes, HistoryRow] = {}
         self.cells: dict[tuple[str, int], dict[int, _Counts]] = defaultdict(dict)
@@ -99,6 +101,12 @@ class MemoryStore:
         self.ping()
         event = self.event_rows.get(self.ids.get(key, -1))
         return None if event is None else (event, _reports(self, self.reports_about.get(event.id, ())))
+
+    def arrivals(self, turn: int, most: int) -> Arrivals:
+        """Return what the next `most` turns saved, from `turn` on; it waits for a transaction in progress."""
+        self.ping()
+        with self._turn:
+            return Arrivals(self.saves[turn : turn + most], len(self.saves), len(self.saves))
 
     def add_access_key(self, row: AccessKeyRow) -> None:
         """Store an access key; a second one of the same id is a Conflict."""
@@ -348,6 +356,8 @@ class MemoryTransaction:
     ) -> None:
         """Write a batch: new events and reports, new states by row id, histories replaced, counts added."""
         store = self._store
+        if events:
+            self._append(store.saves, (len(store.saves), tuple(event.id for event in events)))
         for event in events:
             self._insert(store.event_rows, event.id, event)
             if event.user_ref is not None:
@@ -385,7 +395,7 @@ class MemoryTransaction:
             self._undo.append(partial(rows.__delitem__, key))
         rows[key] = row
 
-    def _append(self, rows: list[int], row: int) -> None:
+    def _append(self, rows: list[_R], row: _R) -> None:
         rows.append(row)
         self._undo.append(rows.pop)
 

@@ -23,7 +23,7 @@ from riskengine.event import DAY_MS
 from riskengine.store.database import opened, translated
 from riskengine.store.postgresql import PATIENT_MS, STATEMENT_MS, Postgresql
 
-__all__ = ["PATIENT_MS", "STATEMENT_MS", "Kept", "first_id", "is_partition", "keep"]
+__all__ = ["PATIENT_MS", "STATEMENT_MS", "Kept", "arrived_at", "first_id", "is_partition", "keep"]
 
 MONTHS_AHEAD = 3
 ERA_MS = 1_577_836_800_000  # what row ids count from: 2020-01-01
@@ -70,6 +70,15 @@ def is_partition(table: str) -> bool:
 def first_id(at: int) -> int:
     """Return the least row id of what arrives at `at`, ms since 1970."""
     return max(at - ERA_MS, 0) << ID_BITS
+
+
+def arrived_at(row: int) -> int:
+    """Return when the event with this row id arrived, ms since 1970.
+
+    >>> arrived_at(first_id(1_790_000_000_000) + 5)
+    1790000000000
+    """
+    return (row >> ID_BITS) + ERA_MS
 
 
 def keep(

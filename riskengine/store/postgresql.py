@@ -64,6 +64,15 @@ SELECT days.key, days.day, days.regulars, days.came, days.tried
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS span (key, low, high)
 JOIN days ON days.key = span.key AND days.day BETWEEN span.low AND span.high"""
 
+# What is added to the number of a transaction to give its turn, see arrivals.py: nothing, unless a dump was loaded.
+BASE = "coalesce((SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE name = 'arrivals:base'), 0)"
+# A second save of one transaction is of the same turn.
+_ARRIVED = f"""\
+INSERT INTO arrivals (turn, events)
+SELECT pg_current_xact_id()::text::bigint + {BASE}, given.events
+FROM unnest(%(new_events)b::bytea[]) AS given (events)
+ON CONFLICT (turn) DO UPDATE SET events = arrivals.events || excluded.events"""  # noqa: S608 (BASE is ours)
+
 # Untyped in SQLAlchemy.
 _DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
@@ -120,6 +129,7 @@ class Postgresql:
             name: [f"new_{column.name}" for column in insert.table.columns] for name, insert in inserts(_begun).items()
         }
         self._columns["states"] = ["new_state", "new_id"]
+        self._writes["arrivals"], self._columns["arrivals"] = _ARRIVED, ["new_events"]
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from riskengine.store.database import Database
 from riskengine.store.tables import (
     ACCESS_KEYS,
+    ARRIVALS,
     AUDIT,
     BLOCKS,
     CLIENTS,
@@ -98,8 +99,8 @@ DIGESTS = (
     *(ACCESS_KEYS.c.digest, SESSIONS.c.digest, CLIENTS.c.digest, CLIENTS.c.old_digest),
     *(SPENT_TOKENS.c.id, SPENT_TOKENS.c.paid, BLOCKS.c.token),
 )
-# Bytes that are neither: values of the store itself.
-CLEAR = (META.c.value,)
+# Bytes that are neither: values of the store itself, and row ids.
+CLEAR = (META.c.value, ARRIVALS.c.events)
 
 
 def page(connection: Connection, table: Table, columns: Sequence[ColumnElement[Any]], after: Key | None, most: int,

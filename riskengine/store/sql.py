@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, Select, Table, delete, exists, func, 
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
-from riskengine.store import schema, trail
+from riskengine.store import arrivals, schema, trail
 from riskengine.store.contract import (
     AccessKeyRow,
+    Arrivals,
     Cell,
     CellKey,
     ClientRow,
@@ -29,10 +30,7 @@ from riskengine.store.contract import (
 )
 from riskengine.store.database import Database, opened, translated
 from riskengine.store.schema import schema_status, upgrade
-from riskengine.store.statements import (
-    merged,
-    signed,
-)
+from riskengine.store.statements import Row, merged, signed
 from riskengine.store.tables import (
     ACCESS_KEYS,
     AUDIT,
@@ -139,8 +137,9 @@ class SqlTransaction:
         """Write a batch: new events and reports, new states by row id, histories replaced, counts added."""
         worker = self._worker
         counted = sorted((signed(at.key), at.kind, at.minute, cell) for at, cell in cells.items())
-        rows = {
+        rows: dict[str, Sequence[Row]] = {
             "events": events,
+            "arrivals": [(arrivals.packed([event.id for event in events]),)] if events else (),
             "reports": reports,
             # After the events: a report may speak of one in the same batch.
             "states": [(states[event], event) for event in sorted(states)],
@@ -205,6 +204,11 @@ class SqlStore:
             for event in _events(connection, wanted.where(EVENT_IDS.c.event_key == key)):
                 return event, _reports(connection, select(REPORTS).where(REPORTS.c.event == event.id))
         return None
+
+    def arrivals(self, turn: int, most: int) -> Arrivals:
+        """Return what the next `most` turns saved, from `turn` on."""
+        with self._reading() as connection:
+            return arrivals.arrivals(connection, turn, most)
 
     @property
     def engine(self) -> Engine:
@@ -396,6 +400,7 @@ class SqlStore:
                 taken = insert(WORKERS).values(started_at=time.time_ns() // 1_000_000).returning(WORKERS.c.id)
                 with self._writing() as connection:
                     self._worker = connection.scalar(taken)
+                    arrivals.mend(connection)
             if self._worker is None:
                 raise StoreUnavailable("the database gave no worker number")
             return self._worker

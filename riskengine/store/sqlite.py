@@ -68,6 +68,7 @@ class Sqlite:
         self._writes["states"] = str(
             update(EVENTS).values(state=text("?")).where(EVENTS.c.id == text("?")).compile(dialect=dialect)
         )
+        self._writes["arrivals"] = "INSERT INTO arrivals (events) VALUES (?)"  # its turn comes after the last one
         self._finds = {
             name: str(wanted.where(column.in_(text("KEYS"))).compile(dialect=dialect))
             for name, (wanted, column) in FINDS.items()

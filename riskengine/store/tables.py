@@ -101,6 +101,14 @@ EVENT_IDS = Table(
     sqlite_with_rowid=False,
 )
 
+# The row ids of the events that each transaction saved, see arrivals.py. One row a batch, not an index entry an event.
+ARRIVALS = Table(
+    "arrivals",
+    METADATA,
+    Column("turn", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("events", LargeBinary, nullable=False),
+)
+
 REPORTS = Table(
     "reports",
     METADATA,

@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 
 from riskengine.engine.saved import history_rows, items_of, load_histories
 from riskengine.errors import StoreUnavailable
@@ -16,7 +16,7 @@ from riskengine.history.learn import fold
 from riskengine.history.record import Records, blank
 from riskengine.seal import Seal
 from riskengine.settings import Settings
-from riskengine.store import blocks, removal
+from riskengine.store import arrivals, blocks, removal
 from riskengine.store.database import Database, translated
 from riskengine.store.partitions import first_id
 from riskengine.store.sealed import Key, page
@@ -66,7 +66,8 @@ class Purge:
         with translated(), self.database.reader.begin() as connection:
             self.database.be_patient(connection)
             decisions = self._decisions if self.deletes_decisions else None
-            return removal.waiting(connection, self._mark(), self._personal, decisions, self._counted_before)
+            found = removal.waiting(connection, self._mark(), self._personal, decisions, self._counted_before)
+            return {**found, "arrivals": sum(map(len, self._old_arrivals(connection)))}
 
     def run(self) -> Mapping[str, int]:
         """Take what is due; return how many rows of what that was."""
@@ -76,6 +77,7 @@ class Purge:
             if self._personal is not None:
                 self._empty_events()
                 self._repeat("reports", self._drop_reports)
+                self._repeat("arrivals", self._drop_arrivals)
                 self._drop_counters()
                 self._repeat_once("blocks", self._drop_blocks)
         return dict(self.done)
@@ -125,6 +127,18 @@ class Purge:
         assert self._personal is not None
         with self.database.writing() as connection:
             return removal.drop_reports(connection, self._personal, ROWS_AT_ONCE)
+
+    def _drop_arrivals(self) -> int:
+        assert self._personal is not None
+        with self.database.writing() as connection:
+            return arrivals.drop(connection, self._personal, ROWS_AT_ONCE)
+
+    def _old_arrivals(self, connection: Connection) -> Iterator[list[int]]:
+        assert self._personal is not None
+        turns = [-1]
+        while turns:
+            turns = arrivals.old(connection, self._personal, turns[-1], ROWS_AT_ONCE)
+            yield turns
 
     def _empty_events(self) -> None:
         """Empty all events before the cutoff, user by user in the order of their first one."""

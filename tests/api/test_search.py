@@ -76,3 +76,37 @@ def test_no_key_another_scope_and_another_realm_see_nothing(service: Service, se
     assert send({}).status_code == 401
     assert send(service.key("score", "report")).status_code == 403
     assert send(service.key("events:read", realm="elsewhere")).json()["events"] == []
+
+
+def test_a_follower_gets_each_event_once_in_a_url_and_in_a_body(service: Service, user: str) -> None:
+    def score(number: int) -> str:
+        body = {"user_id": user, "ip": NEW_YORK, "event_id": f"{user}-{number}"[-128:]}
+        assert service.post("/score", body).status_code == 200
+        return str(body["event_id"])
+
+    def ids(page: dict[str, Any]) -> list[str]:
+        return [one["answer"]["event_id"] for one in page["events"]]
+
+    wanted: dict[str, Any] = {"user_id": user, "order": "arrival", "limit": 2}
+    query = "&".join(f"{name}={value}" for name, value in wanted.items())
+    stored = [score(number) for number in range(3)]
+    first = service.get(f"/events?{query}").json()
+    rest = service.post("/events/search", wanted | {"after": first["next"]}).json()
+    assert (ids(first), ids(rest)) == (stored[:2], stored[2:])
+    assert rest["scanned_to"] is None
+    nothing = service.get(f"/events?{query}&after={rest['next']}").json()
+    assert (ids(nothing), nothing["scanned_to"]) == ([], None)
+    now = service.get(f"/events?{query}&after=now").json()
+    later = score(3)
+    for cursor in (rest["next"], nothing["next"], now["next"]):
+        assert ids(service.post("/events/search", wanted | {"after": cursor}).json()) == [later]
+
+
+@pytest.mark.parametrize("after", ["now", "x" * 80])
+def test_a_cursor_that_is_none_of_the_order_is_named(service: Service, seen: str, after: str) -> None:
+    other = service.get(f"/events?user_id={seen}&order=arrival").json()["next"]
+    for query in (f"after={after}", "order=arrival&after=xyz", f"order=arrival&after={other}"):
+        answer = service.get(f"/events?{query}")
+        assert (answer.status_code, answer.json()["parameter"]) == (400, "after")
+    answer = service.post("/events/search", {"order": "arrival", "after": other})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/after")

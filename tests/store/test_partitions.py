@@ -315,12 +315,14 @@ def test_what_was_stored_before_there_were_partitions_stays_and_writers_go_on(
     downgrade(postgres_url, "0003")
     with monkeypatch.context() as before:
         before.setattr("riskengine.store.schema.head", lambda: "0003")
-        other = SqlStore(postgres_url)  # a server of the version before
+        other = SqlStore(postgres_url)  # a server of the version before, but for one table
+    asked(postgres_url, "CREATE TABLE arrivals (turn bigint PRIMARY KEY, events bytea)")
     month = months_on(0)[0]
     rows = [arrived(month, number - 4) for number in range(8)]  # often enough for its statements to be prepared
     for row in rows:
         save(other, row)
 
+    asked(postgres_url, "DROP TABLE arrivals")
     upgrade(postgres_url)
     late = arrived(month, 99)
     save(other, late)
