@@ -128,6 +128,15 @@ def test_saving_is_idempotent_and_needs_no_server(bench: Bench) -> None:
     assert [a["decision"] for a in answers(first)] == [a["decision"] for a in answers(again)] == ["allow", "step_up"]
 
 
+def test_an_import_of_what_happened_before_leaves_histories_in_order_of_time(bench: Bench) -> None:
+    live = bench.replay("--save", log=[event(200, HOME), event(300, HOME)])
+    assert "in order of time" not in live.stderr
+
+    earlier = bench.replay("--save", log=[event(0, HOME), event(100, HOME)])
+    assert "1 users known before: their histories were folded again in order of time" in earlier.stderr
+    assert "in order of time" not in bench.replay("--save").stderr
+
+
 def test_what_cannot_be_read_is_refused_in_one_sentence(bench: Bench) -> None:
     missing = bench.replay(log=None)
     strange = bench.replay(log=["\x1f\x8b not a log"])

@@ -10,6 +10,7 @@ import click
 
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
 from riskengine.cli.compare import STORED, compare_log, compare_options, compare_stored, refuse_odd, show
+from riskengine.cli.sealing import WAIT_SECONDS
 from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
 from riskengine.errors import SettingsError
@@ -20,10 +21,13 @@ from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
 from riskengine.readers.opened import AUTO, make_reading
 from riskengine.readers.read import read
-from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine, sent
+from riskengine.replay.lines import REALM, Summary, decide, gather, in_time_order, memory_engine, sent, user_refs
 from riskengine.replay.pipeline import Replay
 from riskengine.replay.restored import in_input_order
+from riskengine.seal import Seal
 from riskengine.settings import Settings
+from riskengine.store.database import opened as open_database
+from riskengine.upkeep.reorder import Reordering
 from riskengine.writers.answers import NDJSON, OUT_FORMATS, format_of, open_answers
 from riskengine.writers.ndjson import open_ndjson
 from riskengine.writers.rejects import open_rejects
@@ -147,6 +151,8 @@ def replay(
         else:
             engine = stack.enter_context(_engine(settings, judge, locator, save))
             items = gather(log, reject, summary)
+            order = stack.enter_context(_reordering(settings, engine.seal)) if save else None
+            known = order.known(user_refs(items, engine.tokeniser)) if order else []
             lines = items if as_of_arrival else in_time_order(items)
             progress = progress_bar(stack, len(lines), quiet)
             write = stack.enter_context(open_answers(out, out_format or format_of(out)))
@@ -155,6 +161,11 @@ def replay(
             )
             for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
                 write(answer, sent(items[number]))
+            if order is not None:
+                progress = progress_bar(stack, len(known), quiet, "ordering histories")
+                for user in known:
+                    summary.reordered += order.reorder(user)
+                    progress(1)
     if not quiet:
         click.echo("\n".join(summary.lines()), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
@@ -177,6 +188,13 @@ def _engine(settings: Settings, policy: Policy, locator: Locator, save: bool) ->
     make_home(settings)
     with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))
+
+
+@contextmanager
+def _reordering(settings: Settings, seal: Seal) -> Iterator[Reordering]:
+    """Open what puts the histories of users in order who were known before an import."""
+    with closing(open_database(settings.database_url, WAIT_SECONDS)) as database:
+        yield Reordering(database, seal, REALM)
 
 
 @contextmanager

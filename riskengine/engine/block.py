@@ -78,7 +78,5 @@ def block_in(answer: Mapping[str, Any], realm: str) -> Block | None:
     for reason in answer["reasons"]:
         facts = reason["evidence"]
         if reason["code"] == BLOCKED and "block" in facts:
-            return Block(
-                facts["block"], realm, Target(facts["by"], ""), None, facts["why"], parse_time(facts["until"])
-            )
+            return Block(facts["block"], realm, Target(facts["by"], ""), None, facts["why"], parse_time(facts["until"]))
     return None

@@ -11,6 +11,7 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.pace import Pace
 from riskengine.engine.saved import spelled
 from riskengine.engine.segment import Busy, Repeated
+from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import Conflict, RiskEngineError
 from riskengine.event import Event, Report
 from riskengine.locate.locator import Locator
@@ -40,6 +41,7 @@ class Summary:
     skipped: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     refused_reports: int = 0
+    reordered: int = 0
     reporting: bool = False
     decisions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -55,11 +57,13 @@ class Summary:
             if self.reporting
             else "the log does not report each step-up: what the others showed is taken as provisional"
         )
+        again = [f"{self.reordered:,} users known before: their histories were folded again in order of time"]
         return [
             *self.sources,
             f"{self.events:,} events decided ({self.stored:,} of them were stored before): {decided or 'none'}",
             f"reasons: {told or 'none'}",
             f"{self.reports:,} reports counted, {self.refused_reports:,} answered no step-up of this policy; {assumed}",
+            *(again if self.reordered else ()),
             f"{self.duplicates:,} duplicates, {self.rejected:,} rejected, "
             f"{self.skipped.total():,} passed over: {passed_over or 'none'}",
         ]
@@ -90,6 +94,12 @@ def gather(
         else:
             summary.skipped[one.reason] += one.count
     return lines
+
+
+def user_refs(lines: list[Line], tokeniser: Tokeniser) -> list[bytes]:
+    """Return the users of a log's events, each once, by their opaque names."""
+    names = dict.fromkeys(line.item.user_id for line in lines if isinstance(line.item, Event))
+    return [tokeniser.user_ref(REALM, name) for name in names if name is not None]
 
 
 def in_time_order(lines: list[Line]) -> list[Line]:

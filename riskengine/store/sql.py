@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskengine.errors import Conflict, StoreUnavailable
@@ -120,6 +120,15 @@ class SqlTransaction:
         reports = select(REPORTS).where(REPORTS.c.user_ref == user)
         with translated():
             return _events(self._connection, events), _reports(self._connection, reports)
+
+    def renumber(self, events: Mapping[int, int], reports: Mapping[int, int]) -> None:
+        """Give a user's events and reports (by row id) other numbers in their sequence."""
+        for table, numbers in ((EVENTS, events), (REPORTS, reports)):
+            if numbers:
+                changed = update(table).where(table.c.id == bindparam("row")).values(user_seq=bindparam("seq"))
+                rows = [{"row": row, "seq": seq} for row, seq in sorted(numbers.items())]
+                with translated():
+                    self._connection.execute(changed, rows)
 
     def reports_on(self, event: int) -> list[ReportRow]:
         """Return the reports on one event in `user_seq` order."""
