@@ -46,7 +46,7 @@ from riskengine.live import Live
 from riskengine.locate.locator import Locator
 from riskengine.metrics import GEO_HELD
 from riskengine.policy.policy import Policy
-from riskengine.seal import Seal
+from riskengine.seal import SEAL_CHECK, Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import upgrade
@@ -58,7 +58,6 @@ ROUTES = (
     *(*score.ROUTES, *search.ROUTES, *events.ROUTES, *blocks.ROUTES),
     *(*oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES),
 )
-SEAL_CHECK = "seal_check"
 # How often a changed policy is, and blocks: one server takes up a file, then the others follow, within 5 s in all.
 POLICY_SECONDS = 1.5
 # How often a worker among several passes on what it counted: any of them may be asked for the sum.

@@ -27,6 +27,8 @@ MAGIC = b"rkj1"
 SUFFIX = ".journal"
 # What becomes of a file with records that cannot be read: it is kept for a person to look at.
 DAMAGED = ".damaged"
+# All that may lie in the folder.
+JOURNAL_FILES = (f"*{SUFFIX}", f"*{DAMAGED}")
 CHUNK = 256
 _ID_BYTES = 16
 _HEAD_BYTES = len(MAGIC) + _ID_BYTES
@@ -370,7 +372,7 @@ def key_heads(folder: Path) -> Iterator[bytes]:
 
     Files that were put aside as damaged are read too. A record that is just being written may be missed.
     """
-    for path in sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{DAMAGED}")]):
+    for path in sorted(path for pattern in JOURNAL_FILES for path in folder.glob(pattern)):
         with suppress(FileNotFoundError), _possible("read"):
             content = path.read_bytes()
             at = _HEAD_BYTES

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from riskengine.errors import Fault, InvalidInput, RiskEngineError, SealKeyError
 from riskengine.keyring import KEY_BYTES, KEY_ID_BYTES, Keys, id_bytes
 
-__all__ = ["Keys", "Seal", "SealBroken"]
+__all__ = ["SEAL_CHECK", "Keys", "Seal", "SealBroken"]
 
 SCHEMA = 1
+# The name under which a store keeps what its keys are known by.
+SEAL_CHECK = "seal_check"
 INDEX_BYTES = 16
 TOKEN_BYTES = 4
 # What near_index tells of the beginning of a value: of so many characters, some bytes each.

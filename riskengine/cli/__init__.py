@@ -12,6 +12,7 @@ import click
 import structlog
 
 from riskengine.cli.audit import audit
+from riskengine.cli.backup import backup, restore
 from riskengine.cli.block import block
 from riskengine.cli.clients import clients
 from riskengine.cli.database import db
@@ -63,7 +64,7 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 _COMMANDS = (
     *(serve, up, demo, replay, evaluate, events, explain, keys, clients, policy, block, remediate, audit, geo, db),
-    *(doctor, purge, erase, export),
+    *(doctor, purge, erase, export, backup, restore),
 )
 for _command in _COMMANDS:
     riskengine.add_command(_command)

@@ -10,13 +10,13 @@ from sqlalchemy import make_url
 
 from riskengine.access.access import Access
 from riskengine.activation import read_file
-from riskengine.app import SEAL_CHECK, clock, read_policy
+from riskengine.app import clock, read_policy
 from riskengine.cli.policy import in_force
 from riskengine.cli.shell import Shell
 from riskengine.errors import PolicyError, SealKeyError, SettingsError, StoreUnavailable
 from riskengine.keyring import LOSS, KeyFile, source_of
 from riskengine.locate.status import status as geo_status
-from riskengine.seal import Seal
+from riskengine.seal import SEAL_CHECK, Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import is_behind, schema_status

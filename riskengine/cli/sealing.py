@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from riskengine.app import SEAL_CHECK, clock, make_home, open_seal, open_store
+from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, progress_bar, table
 from riskengine.errors import SealKeyError
 from riskengine.keyring import LOSS, KeyFile, Keys, KeySource, source_of
-from riskengine.seal import Seal
+from riskengine.seal import SEAL_CHECK, Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.database import Database, opened
