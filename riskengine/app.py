@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from riskengine import metrics
 from riskengine.access.access import Access
 from riskengine.access.clients import Clients
+from riskengine.access.guesses import Guesses
 from riskengine.access.keyring import Keyring
 from riskengine.access.limits import Limits
 from riskengine.access.mint import Mint
@@ -33,7 +34,7 @@ from riskengine.audit import Audit
 from riskengine.blocklist import Blocklist, Watch
 from riskengine.challenge import Challenges
 from riskengine.compiled import FOLDER
-from riskengine.console.office import Office, Patience
+from riskengine.console.office import Office
 from riskengine.console.routes import ROUTES as PAGES
 from riskengine.console.sessions import Sessions
 from riskengine.engine.engine import Engine
@@ -64,7 +65,7 @@ POLICY_SECONDS = 1.5
 COUNT_SECONDS = 1.0
 # How often the store is kept in order; the first time soon after the start, processes started together one by one.
 UPKEEP_SECONDS = 3600.0
-# How often used tokens that have expired are forgotten.
+# How often used tokens that have expired are forgotten, and signing keys learnt.
 FORGET_SECONDS = 60.0
 UPKEEP_FIRST_SECONDS = 60.0
 # How often is looked whether events are to be counted.
@@ -247,11 +248,11 @@ def build(settings: Settings) -> FastAPI:
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
     blocklist = Blocklist(parts.store, parts.seal, parts.audit)
     challenges = Challenges(parts.seal, settings.step_up_challenge == "required")
-    door = Door(parts.access, clock, parts.mint, parts.audit)
-    limits = parts.limits
+    limits, guesses = parts.limits, Guesses(clock, settings.limit_failures)
+    door = Door(parts.access, clock, guesses, parts.mint, parts.audit)
     app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist, limits)
     app.state.office = Office(
-        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, Patience(), limits,
+        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, guesses, limits,
         clock,
     )  # fmt: skip
     app.state.settings = settings
@@ -274,7 +275,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         _follow(parts),
         _rekey(parts, due),
         _tend(parts.upkeep, due),
-        _forget(parts.mint),
+        _tend_tokens(parts.mint),
         _count(Rollup(parts.store)),
     )
     watching = [asyncio.create_task(task) for task in beside]
@@ -344,14 +345,15 @@ async def _follow(parts: Parts) -> None:
             _log.exception("policy not followed")
 
 
-async def _forget(mint: Mint) -> None:
-    """Forget which one-time tokens were used, once these have expired: they are refused for that alone."""
+async def _tend_tokens(mint: Mint) -> None:
+    """Forget which one-time tokens were used, once these have expired: they are refused for that alone; and learn which
+    keys sign tokens."""
     while True:
-        await asyncio.sleep(random.uniform(0.5, 1.5) * FORGET_SECONDS)  # noqa: S311 (so that processes do not collide)
         try:
-            await asyncio.to_thread(mint.forget, clock())
+            await asyncio.to_thread(mint.tend, clock())
         except Exception:  # what fails once must not end the task
-            _log.exception("used tokens not forgotten")
+            _log.exception("tokens not tended")
+        await asyncio.sleep(random.uniform(0.5, 1.5) * FORGET_SECONDS)  # noqa: S311 (so that processes do not collide)
 
 
 async def _pass_on(app: FastAPI) -> None:

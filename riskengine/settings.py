@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     limit_logins: int = Field(default=512, ge=1)
     limit_requests: int = Field(default=16, ge=1)
     limit_rate: int = Field(default=1_200, ge=1)
+    # How many wrong credentials from one address are looked at in a minute.
+    limit_failures: int = Field(default=30, ge=1)
     # In whose name tokens are given, and where their endpoint is found; by default the address that is bound.
     issuer: str = ""
     log_format: Literal["json", "text"] = "json"

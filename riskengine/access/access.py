@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -76,6 +76,16 @@ class Access:
         if caller.ticket is None:
             self._remember(header, _Remembered(caller, now, expires_at))
         return caller
+
+    def is_signed(self, header: str, may_check: Callable[[], bool]) -> bool:
+        """Return whether this header holds a token that was signed here, as far as can be told without the store.
+
+        An access token's signature costs as much as a decision, and is looked at where `may_check` says so.
+        """
+        token = bearer(header)
+        if self._purse is not None and token.startswith(PREFIX):
+            return self._purse.is_ours(token)
+        return self._tokens is not None and token.startswith("ey") and may_check() and self._tokens.is_ours(token)
 
     def holder(self, key_id: str, now: int) -> Caller:
         """Return whom a key belongs to, for who proved it before; AccessDenied once it expired or was revoked."""

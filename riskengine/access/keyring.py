@@ -42,7 +42,7 @@ class Keyring:
         """Return the key to sign with at `now`; where it is time for another one, that is made first."""
         with self._lock:
             if self._is_due(now):
-                self._read(now)
+                self._read()
                 if self._is_due(now):
                     self._add(now)
             return self.latest(now)
@@ -56,28 +56,38 @@ class Keyring:
     def all(self, now: int) -> list[SigningKey]:
         """Return every key that may have signed what still counts, or will soon, asking the store now and then."""
         with self._lock:
-            if self._may_ask(now):
-                self._read(now)
+            self._ask(now)
             return list(self._keys)
 
     def find(self, is_it: Callable[[SigningKey], bool], now: int) -> SigningKey | None:
         """Return the key that a token names; one that is not known here is asked for, as another worker may have it."""
         with self._lock:
-            found = next(filter(is_it, self._keys), None)
-            if found is None and self._may_ask(now):
-                self._read(now)
-                found = next(filter(is_it, self._keys), None)
-            return found
+            found = self.here(is_it)
+            return self.here(is_it) if found is None and self._ask(now) else found
+
+    def here(self, is_it: Callable[[SigningKey], bool]) -> SigningKey | None:
+        """Return the key that a token names if it is known here; the store is not asked."""
+        return next(filter(is_it, self._keys), None)
 
     def known(self, number: int) -> SigningKey | None:
         """Return a key by its number if it is known here."""
         return next((key for key in self._keys if key.number == number), None)
 
+    def learn(self) -> None:
+        """Read from the store which keys there are."""
+        with self._lock:
+            self._read()
+
     def _is_due(self, now: int) -> bool:
         return not self._keys or now - self._keys[-1].created_at >= SIGNS_MS
 
-    def _may_ask(self, now: int) -> bool:
-        return self._asked_at is None or not 0 <= now - self._asked_at < ASK_MS
+    def _ask(self, now: int) -> bool:
+        """Learn which keys there are, unless that was asked a moment ago; return whether it was done."""
+        if self._asked_at is not None and 0 <= now - self._asked_at < ASK_MS:
+            return False
+        self._read()
+        self._asked_at = now
+        return True
 
     def _add(self, now: int) -> None:
         """Make the next key, unless another worker has just done so."""
@@ -88,9 +98,9 @@ class Keyring:
         with suppress(Conflict):
             # What the key before the last has signed expired days ago.
             self._store.add_signing_key(row, forget_below=number - 1)
-        self._read(now)
+        self._read()
 
-    def _read(self, now: int) -> None:
+    def _read(self) -> None:
         rows = self._store.signing_keys(self._kind)
         self._keys = [
             SigningKey(
@@ -101,7 +111,6 @@ class Keyring:
             )
             for row in rows
         ]
-        self._asked_at = now
 
 
 def bound_to(kind: str, number: int) -> bytes:

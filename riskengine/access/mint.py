@@ -39,9 +39,12 @@ class Mint:
         """Return the public keys that access tokens are checked with."""
         return self._tokens.jwks(now)
 
-    def forget(self, now: int) -> None:
-        """Forget which one-time tokens were used, of those that have expired."""
+    def tend(self, now: int) -> None:
+        """Forget which one-time tokens were used, of those that have expired, and get to know the keys that other
+        processes sign with, before such a token comes."""
         self._purse.forget(now)
+        self._tokens.learn()
+        self._purse.learn()
 
     def grant(
         self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int

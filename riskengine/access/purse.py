@@ -99,6 +99,14 @@ class Purse:
             self._seen[read.client] = (client, now)
         return caller
 
+    def is_ours(self, token: str) -> bool:
+        """Return whether we signed this token, whatever became of it, with a key known here; nobody is asked."""
+        return self._read(token) is not None
+
+    def learn(self) -> None:
+        """Get to know the keys that there are."""
+        self._keyring.learn()
+
     def forget(self, now: int) -> None:
         """Forget which tokens were used, of those that have expired."""
         while self._store.forget_spent(now, AT_ONCE) == AT_ONCE:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,9 @@ TYPE = "at+jwt"
 LIFE_SECONDS = 300
 # What ours are several times shorter than; a longer one is not even read.
 MOST_CHARACTERS = 4_096
+Find = Callable[[Callable[[SigningKey], bool]], SigningKey | None]
+# What reading a token that is not ours may end with.
+_BROKEN = (JoseError, ValueError, KeyError, TypeError, RecursionError)
 REFUSED = "The access token is not ours, expired, or not this caller's."
 
 
@@ -70,22 +74,41 @@ class Tokens:
         self._keyring.signing(now)
         return {"keys": [json.loads(key.public) for key in self._keyring.all(now)]}
 
+    def is_ours(self, token: str) -> bool:
+        """Return whether we signed this token, expired or not, with a key known here; nobody is asked."""
+        try:
+            self._signed(token, self._keyring.here)
+        except _BROKEN:
+            return False
+        return True
+
+    def learn(self) -> None:
+        """Get to know the keys that there are."""
+        self._keyring.learn()
+
     def _claims(self, token: str, now: int) -> dict[str, Any]:
         try:
-            if len(token) > MOST_CHARACTERS:
-                raise ValueError("too long")
-            header = extract_compact(token.encode("ascii")).headers()
-            if set(header) != {"alg", "typ", "kid"} or header["alg"] != ALGORITHM or header["typ"] != TYPE:
-                raise ValueError("header")
-            # A `kid` is only ever compared with those of our own keys.
-            signing = self._keyring.find(lambda key: _kid(key) == header["kid"], now)
-            if signing is None:
-                raise ValueError("key")
-            claims = jwt.decode(token, _opened(signing.secret), algorithms=[ALGORITHM]).claims
-            if claims["iss"] != self.issuer or claims["aud"] != self.issuer or not now < claims["exp"] * 1000:
-                raise ValueError("claims")
-        except (JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
+            claims = self._signed(token, lambda is_it: self._keyring.find(is_it, now))
+            if not now < claims["exp"] * 1000:
+                raise ValueError("expired")
+        except _BROKEN as error:
             raise AccessDenied(REFUSED, error="invalid_token") from error
+        return claims
+
+    def _signed(self, token: str, find: Find) -> dict[str, Any]:
+        """Return the claims of a token that we signed for ourselves; one of _BROKEN for any other."""
+        if len(token) > MOST_CHARACTERS:
+            raise ValueError("too long")
+        header = extract_compact(token.encode("ascii")).headers()
+        if set(header) != {"alg", "typ", "kid"} or header["alg"] != ALGORITHM or header["typ"] != TYPE:
+            raise ValueError("header")
+        # A `kid` is only ever compared with those of our own keys.
+        signing = find(lambda key: _kid(key) == header["kid"])
+        if signing is None:
+            raise ValueError("key")
+        claims = jwt.decode(token, _opened(signing.secret), algorithms=[ALGORITHM]).claims
+        if claims["iss"] != self.issuer or claims["aud"] != self.issuer:
+            raise ValueError("claims")
         return claims
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from riskengine.access.access import Access
-from riskengine.access.caller import Caller, require
+from riskengine.access.caller import DENIED, Caller, bearer, require
+from riskengine.access.guesses import Client, Guesses, refused
 from riskengine.access.limits import LEAVE, Limits
 from riskengine.access.mint import Mint
 from riskengine.api.envelope import NEXT_TOKEN
@@ -23,7 +25,7 @@ from riskengine.audit import Audit
 from riskengine.blocklist import Blocklist
 from riskengine.challenge import Challenges
 from riskengine.check import decode
-from riskengine.errors import AccessDenied, InvalidInput, StoreUnavailable, TokenRefused
+from riskengine.errors import AccessDenied, InvalidInput, Overloaded, StoreUnavailable, TokenRefused
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
 
@@ -32,6 +34,8 @@ ASK_SECONDS = 0.2
 BODY_SECONDS = 10.0
 # After the store did not answer, remembered callers are admitted at once for so long, not each after a wait.
 SILENT_MS = 1_000
+# How many credentials may wait for the store.
+MOST_ASKED = 256
 # How often the audit trail says the same of a client, and of how many clients that is remembered.
 NOTE_MS = 1_000
 MOST_NOTED = 4_096
@@ -44,9 +48,15 @@ class Door:
     """Admits callers by their access key, without letting a slow or absent store hold up those it knows."""
 
     def __init__(
-        self, access: Access, clock: Callable[[], int], mint: Mint | None = None, audit: Audit | None = None
+        self,
+        access: Access,
+        clock: Callable[[], int],
+        guesses: Guesses,
+        mint: Mint | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._access, self._clock, self._mint, self._audit = access, clock, mint, audit
+        self._guesses, self._granting = guesses, 0
         self._noted: dict[tuple[str, str, str], int] = {}
         # Threads of its own: the store's other users must not be able to take them all.
         self._threads = ThreadPoolExecutor(2, "door")
@@ -54,9 +64,40 @@ class Door:
         self._silent_until = 0
 
     async def admit(self, header: str | None, scope: Scope | None = None) -> Caller:
-        """Return who sends this Authorization header in this scope; raise AccessDenied, or StoreUnavailable if none can
-        tell."""
-        return self.recall(header, scope) or await self._ask(header, certificate_of(scope or {}), self._clock())
+        """Return who sends this Authorization header in this scope; raise AccessDenied, StoreUnavailable or Overloaded
+        if none can tell.
+
+        LimitReached where too many wrong ones came from, and this one is not known to be right.
+        """
+        known = self.recall(header, scope)
+        if known is not None:
+            return known
+        if header is None or not bearer(header):
+            raise AccessDenied(DENIED)
+        client = (scope or {}).get("client")
+        seconds = self.held_up(client, header)
+        if seconds:
+            raise await refused(seconds)
+        try:
+            caller = await self._ask(header, certificate_of(scope or {}), self._clock())
+        except AccessDenied:
+            if not self._access.is_signed(header, lambda: True):  # what we signed is no guess, if it is of no use
+                self._guesses.failed(client, header)
+            raise
+        self._guesses.proved(header)
+        return caller
+
+    def wait(self, client: Client) -> int:
+        """Return how many seconds a credential that nobody knows has to wait from there; 0: it is looked at."""
+        return self._guesses.wait(client)
+
+    def held_up(self, client: Client, header: str) -> int:
+        """Return how many seconds this header has to wait, from there, before the store is asked for it."""
+        seconds = self._guesses.wait(client)
+        if not seconds or self._guesses.knows(header):
+            return 0
+        signed = self._access.is_signed(header, lambda: self._guesses.may_check_signature(client))
+        return 0 if signed else seconds
 
     def recall(self, header: str | None, scope: Scope | None = None) -> Caller | None:
         """Return who sends this Authorization header if that need not be asked of the store, else None."""
@@ -69,12 +110,28 @@ class Door:
         return None
 
     async def grant(self, form: Mapping[str, str], header: str | None, scope: Scope) -> dict[str, Any]:
-        """Return a client's new token; raise TokenRefused, or StoreUnavailable if none can tell."""
+        """Return a client's new token; raise TokenRefused, StoreUnavailable or Overloaded if none can tell.
+
+        LimitReached to who asks too often, and where too many wrong secrets came from.
+        """
         if self._mint is None:
             raise TokenRefused("invalid_client", "This server gives no tokens.")
-        loop = asyncio.get_running_loop()
-        certificate = certificate_of(scope)
-        return await loop.run_in_executor(self._threads, self._mint.grant, form, header, certificate, self._clock())
+        certificate, client = certificate_of(scope), scope.get("client")
+        shown = repr((header, form.get("client_id"), form.get("client_secret"), certificate))
+        await self._guesses.hold(client, shown)
+        self._make_room()
+        work = partial(self._mint.grant, form, header, certificate, self._clock())
+        self._granting += 1
+        try:
+            given = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TokenRefused as error:
+            if error.error == "invalid_client":
+                self._guesses.failed(client, shown)
+            raise
+        finally:
+            self._granting -= 1
+        self._guesses.proved(shown)
+        return given
 
     async def jwks(self) -> dict[str, Any]:
         """Return the public keys that access tokens are checked with."""
@@ -104,20 +161,30 @@ class Door:
 
     async def _ask(self, header: str | None, certificate: str | None, now: int) -> Caller:
         """Ask the store, once for all requests that wait for the same credential."""
-        asked = self._asked.get((header, certificate))
-        if asked is None:
-            loop = asyncio.get_running_loop()
-            asked = loop.run_in_executor(self._threads, self._access.authenticate, header, now, certificate)
-            self._asked[header, certificate] = asked
-            asked.add_done_callback(lambda done: self._settled((header, certificate), done))
         try:
+            asked = self._asked.get((header, certificate)) or self._begin(header, certificate, now)
             return await asyncio.wait_for(asyncio.shield(asked), ASK_SECONDS)
-        except (TimeoutError, StoreUnavailable) as error:
+        except (TimeoutError, StoreUnavailable, Overloaded) as error:
             self._silent_until = now + SILENT_MS
             stale = self._access.recall_stale(header, now)
-            if stale is None or stale.certificate not in (None, certificate):
-                raise StoreUnavailable("the access key cannot be checked") from error
-            return stale
+            if stale is not None and stale.certificate in (None, certificate):
+                return stale
+            if isinstance(error, Overloaded):
+                raise
+            raise StoreUnavailable("the access key cannot be checked") from error
+
+    def _begin(self, header: str | None, certificate: str | None, now: int) -> asyncio.Future[Caller]:
+        self._make_room()
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._threads, self._access.authenticate, header, now, certificate)
+        self._asked[header, certificate] = asked
+        asked.add_done_callback(lambda done: self._settled((header, certificate), done))
+        return asked
+
+    def _make_room(self) -> None:
+        """Raise Overloaded where as many wait for the store as may."""
+        if len(self._asked) + self._granting >= MOST_ASKED:
+            raise Overloaded
 
     def _settled(self, asked: tuple[str | None, str | None], done: asyncio.Future[Caller]) -> None:
         self._asked.pop(asked, None)

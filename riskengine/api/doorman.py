@@ -1,4 +1,5 @@
-"""Who turns requests away before they become work: when nothing more can wait, and when a head does not come.
+"""Who turns requests away before they become work: when nothing more can wait, when a head does not come, and where too
+many wrong credentials came from.
 
 Turning away must cost next to nothing and hold up nothing. Through routes, look-up of the caller and decoding it cost
 half a decision; and a thousand refusals in one turn of the event loop kept those who had been taken in waiting a tenth
@@ -10,20 +11,24 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from riskengine.access import guesses
+from riskengine.api.calls import Door, header
 from riskengine.api.envelope import dressed, request_id_of
 from riskengine.api.lane import PATH, Head, Lane
-from riskengine.api.problems import problem_of, respond
+from riskengine.api.problems import Problem, problem_of, respond
 from riskengine.api.proxies import Proxies
-from riskengine.errors import Overloaded
+from riskengine.errors import LimitReached, Overloaded
 from riskengine.metrics import REQUESTS
 
 # What waits in the queue of live.
 QUEUED = frozenset((b"/score", b"/score/batch"))
+# Where an Authorization header is asked for.
+KEYED = (b"/score", b"/events", b"/stats", b"/users", b"/blocks")
 # From the connection to the first byte, and from there to the end of the head.
 HEAD_SECONDS = 10.0
 # Requests looked at in one turn of the event loop while nothing more can wait: some milliseconds.
@@ -74,6 +79,7 @@ class Doorman(HttpToolsProtocol):
     line: Line
     lane: Lane | None
     proxies: Proxies
+    door: Door | None
     _passed_on = False  # whether what comes on this connection was passed on by a proxy that is believed
     _tls: dict[Any, Any] | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -120,9 +126,11 @@ class Doorman(HttpToolsProtocol):
         if self._passed_on:
             self.proxies.believe(cast(Any, self.scope))
         path = self.url.partition(b"?")[0]
+        if self._has_to_wait(path):
+            return
         if path in QUEUED and self._is_simple():
             if self.full():
-                self._turn_away(path)
+                self._turn_away(path, _FULL)
                 return
             if self.lane is not None and self.url == PATH.encode() and self.parser.get_method() == b"POST":
                 self._head, self._body = self.lane.plain(self.headers), b""
@@ -131,16 +139,17 @@ class Doorman(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take in a part of a body."""
-        if self._head is None:
-            super().on_body(body)
-        else:
+        if self._head is not None:
             self._body += body
+        elif not isinstance(self.cycle, Cycle):  # else it has been dealt with
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Give a whole request to the lane, or let it go on."""
         head, self._head = self._head, None
         if head is None or self.lane is None:
-            super().on_message_complete()
+            if not isinstance(self.cycle, Cycle):
+                super().on_message_complete()
             return
         cycle = Cycle()
         if self.lane.take(head, self._body, partial(self._send, cycle), cast(Any, self.scope)):
@@ -184,11 +193,39 @@ class Doorman(HttpToolsProtocol):
         idle = self.cycle is None or self.cycle.response_complete
         return idle and self.parser.should_keep_alive() and not self.expect_100_continue
 
-    def _turn_away(self, path: bytes) -> None:
+    def _has_to_wait(self, path: bytes) -> bool:
+        """Turn a request away whose credential has to wait for the end of many wrong ones; return whether it will be.
+
+        Who sent it is told so after a while, and nothing more is read from there until then.
+        """
+        scope = cast(Any, self.scope)
+        if self.door is None or not self.door.wait(scope["client"]) or not path.startswith(KEYED):
+            return False
+        credential = header(scope, b"authorization")
+        seconds = self.door.held_up(scope["client"], credential) if credential else 0
+        if not seconds or not self._is_simple():
+            return False
+        cycle = Cycle()
+        self.cycle = cast(Any, cycle)
+        self.flow.pause_reading()
+        self.loop.call_later(guesses.SLOWED_SECONDS, self._tell_late, cycle, path, _slowed(seconds), scope)
+        return True
+
+    def _tell_late(self, cycle: "Cycle", path: bytes, refusal: "Refusal", scope: Any) -> None:
+        cycle.response_complete = True
+        if not cycle.disconnected and not self.transport.is_closing():
+            self._refuse(path, refusal, scope)
+            if not cycle.keep_alive:
+                self.transport.close()
+
+    def _turn_away(self, path: bytes, refusal: "Refusal") -> None:
         if self.cycle is None:
             self.cycle = _ANSWERED  # what is left of the request is passed over
-        REQUESTS.labels(path.decode(), "503").inc()
-        self.transport.write(refusal(request_id_of(dict(self.scope))))
+        self._refuse(path, refusal, dict(self.scope))
+
+    def _refuse(self, path: bytes, refusal: "Refusal", scope: dict[str, Any]) -> None:
+        REQUESTS.labels(path.decode() if path in QUEUED else "none", str(refusal.status)).inc()
+        self.transport.write(refusal.to(request_id_of(scope)))
         self.on_response_complete()
 
 
@@ -202,12 +239,14 @@ class Cycle:
     message_event: Any = field(default_factory=asyncio.Event)
 
 
-def doorman(full: Callable[[], bool], lane: Lane | None = None, proxies: Proxies | None = None) -> type[Doorman]:
+def doorman(
+    full: Callable[[], bool], lane: Lane | None = None, proxies: Proxies | None = None, door: Door | None = None
+) -> type[Doorman]:
     """Return uvicorn's protocol with a doorman, who asks `full` whether nothing more can wait, and with a lane.
 
-    `proxies` are those whose headers are believed; without any, none are.
+    `proxies` are those whose headers are believed; without any, none are. `door` says which credentials have to wait.
     """
-    own = {"full": staticmethod(full), "line": Line(), "lane": lane, "proxies": proxies or Proxies()}
+    own = {"full": staticmethod(full), "line": Line(), "lane": lane, "proxies": proxies or Proxies(), "door": door}
     return type("Doorman", (Doorman,), own)
 
 
@@ -229,20 +268,33 @@ def _tls_of(connection: ssl.SSLObject | None) -> dict[Any, Any] | None:
 _ANSWERED: Any = Cycle(response_complete=True)
 
 
-def refusal(request_id: str) -> bytes:
-    """Return the whole answer to a request that was turned away."""
-    length = _BODY_BYTES + _BODY_MARKS * (len(request_id) - len(_MARK))
-    return _WHOLE.replace(_LENGTH, b"content-length: %d" % length).replace(_MARK.encode(), request_id.encode())
+class Refusal:
+    """The whole answer to requests that are turned away, made ready."""
+
+    def __init__(self, problem: Problem) -> None:
+        response = respond(problem, _MARK)
+        lines = b"".join(b"%b: %b\r\n" % line for line in dressed(response.raw_headers, _MARK))
+        body = bytes(response.body)
+        self.status = response.status_code
+        self._whole = STATUS_LINE[self.status] + lines + b"\r\n" + body
+        self._bytes, self._marks = len(body), body.count(_MARK.encode())
+        self._length = b"content-length: %d" % self._bytes
+
+    def to(self, request_id: str) -> bytes:
+        """Return the answer to the request of this id."""
+        length = b"content-length: %d" % (self._bytes + self._marks * (len(request_id) - len(_MARK)))
+        return self._whole.replace(self._length, length).replace(_MARK.encode(), request_id.encode())
 
 
-def _whole() -> tuple[bytes, bytes]:
-    """Return such an answer, and its body, for the id _MARK."""
-    response = respond(problem_of(Overloaded()), _MARK)
-    lines = b"".join(b"%b: %b\r\n" % header for header in dressed(response.raw_headers, _MARK))
-    body = bytes(response.body)
-    return b"HTTP/1.1 503 Service Unavailable\r\n" + lines + b"\r\n" + body, body
+_FULL = Refusal(problem_of(Overloaded()))
 
 
-_WHOLE, _BODY = _whole()
-_BODY_BYTES, _BODY_MARKS = len(_BODY), _BODY.count(_MARK.encode())
-_LENGTH = b"content-length: %d" % _BODY_BYTES
+def _slowed(seconds: int) -> Refusal:
+    """Return what is told to who has to wait so long, and count that."""
+    error = guesses.refusal(seconds)
+    return _ready(str(error), error.seconds)
+
+
+@lru_cache(128)
+def _ready(sentence: str, seconds: int) -> Refusal:
+    return Refusal(problem_of(LimitReached(sentence, seconds)))

@@ -126,7 +126,7 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        http=doorman(parts.live.full, lane, proxies_of(settings)),
+        http=doorman(parts.live.full, lane, proxies_of(settings), app.state.desk.door),
         ws="none",
         lifespan="on",
         log_config=None,

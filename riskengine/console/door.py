@@ -61,11 +61,9 @@ def watch(handler: Handler) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         async def work() -> Response:
-            office, cookie = office_of(request), request.cookies.get(COOKIE, "")
-            visitor = await asyncio.to_thread(office.sessions.look, cookie, office.clock())
+            visitor = await _visitor(request, office_of(request).sessions.look)
             if visitor is None:
                 raise AccessDenied("Nobody is signed in.")
-            _begin(request, visitor)
             return await handler(request, visitor)
 
         return await _told(request, work)
@@ -133,25 +131,37 @@ async def _told(request: Request, work: Callable[[], Awaitable[Response]]) -> Re
 
 async def admitted(request: Request) -> Visitor | None:
     """Return who is signed in, and remember it for the page; LimitReached where they ask more than they may."""
+    request.state.visitor = await _visitor(request, office_of(request).sessions.admit)
+    return request.state.visitor
+
+
+async def _visitor(request: Request, find: Callable[[str, int], Visitor | None]) -> Visitor | None:
+    """Return who holds the cookie; the request counts as one of the access key that they signed in with."""
     office, cookie = office_of(request), request.cookies.get(COOKIE)
     if cookie is None:
         return None
-    visitor = await asyncio.to_thread(office.sessions.admit, cookie, office.clock())
-    request.state.visitor = visitor
-    if visitor is not None:
-        _begin(request, visitor)
+    await office.guesses.hold(request.client, cookie)
+    visitor = await asyncio.to_thread(find, cookie, office.clock())
+    if visitor is None:
+        office.guesses.failed(request.client, cookie)
+        return None
+    office.guesses.proved(cookie)
+    request.scope["state"][LEAVE] = office.limits.begin(visitor.caller.key_id)
     return visitor
 
 
-def _begin(request: Request, visitor: Visitor) -> None:
-    """Count the request as one of the access key that the visitor signed in with."""
-    request.scope["state"][LEAVE] = office_of(request).limits.begin(visitor.caller.key_id)
-
-
 def to_sign_in(request: Request) -> Response:
-    """Return where to sign in; from there the way leads back."""
+    """Return where to sign in, without the cookie that no longer works; from there the way leads back."""
     back = f"?next={quote(request.url.path)}" if request.method == "GET" and is_ours(request.url.path) else ""
-    return see(SIGN_IN + back)
+    answer = see(SIGN_IN + back)
+    if COOKIE in request.cookies:
+        without_cookie(answer)
+    return answer
+
+
+def without_cookie(answer: Response) -> None:
+    """Have the browser forget its cookie."""
+    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
 def is_ours(path: str) -> bool:

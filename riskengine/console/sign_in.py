@@ -5,11 +5,11 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from riskengine.console.door import COOKIE, Form, is_ours, see
+from riskengine.console.door import COOKIE, Form, is_ours, see, without_cookie
 from riskengine.console.office import office_of
 from riskengine.console.render import rendered
 from riskengine.console.sessions import LONGEST_MS, Visitor
-from riskengine.errors import AccessDenied
+from riskengine.errors import AccessDenied, LimitReached
 
 HOME = "/console"
 
@@ -24,19 +24,24 @@ async def ask(request: Request) -> Response:
 async def sign_in(request: Request, form: Form) -> Response:
     """Exchange an access key, or a link's token, for a cookie."""
     office = office_of(request)
-    address = request.client.host if request.client else "unknown"
     back = form.get("next", HOME)
     back = back if is_ours(back) else HOME
-    if not office.patience.lasts(address):
-        sentence = "Too many attempts from your address failed; try again in 10 minutes."
-        return rendered(request, "sign_in.html", 429, link=None, back=back, sentence=sentence)
     now, link = office.clock(), form.get("link")
     begin = office.sessions.follow_link if link else office.sessions.sign_in
+    secret = link or form.get("key", "").strip()
+    credential = secret if link else f"Bearer {secret}"  # as it would come to the interface
     try:
-        cookie = await asyncio.to_thread(begin, link or form.get("key", "").strip(), now)
+        await office.guesses.hold(request.client, credential)
+        cookie = await asyncio.to_thread(begin, secret, now)
     except AccessDenied as error:
-        office.patience.failed(address)
+        if error.scope is None:  # else the key is right, and not for this
+            office.guesses.failed(request.client, credential)
         return rendered(request, "sign_in.html", 403, link=None, back=back, sentence=str(error))
+    except LimitReached as error:
+        answer = rendered(request, "sign_in.html", 429, link=link, back=back, sentence=str(error))
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+    office.guesses.proved(credential)
     await _remember(request, cookie, "console.sign_in")
     answer = see(back)
     # Lax: a link to an event from a ticket or a chat opens. `__Host-` binds the cookie to this very host.
@@ -50,7 +55,7 @@ async def sign_out(request: Request, visitor: Visitor, form: Form) -> Response:
     await _remember(request, cookie, "console.sign_out")
     await asyncio.to_thread(office_of(request).sessions.sign_out, cookie)
     answer = see("/console/sign-in")
-    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    without_cookie(answer)
     return answer
 
 

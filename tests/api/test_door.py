@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from riskengine.access.access import FRESH_MS, STALE_MS, Access
+from riskengine.access.guesses import Guesses
 from riskengine.api.calls import ASK_SECONDS, SILENT_MS, Door
 from riskengine.errors import AccessDenied, StoreUnavailable
 from riskengine.store.contract import AccessKeyRow
@@ -40,7 +41,7 @@ class Scene:
         access = Access(self.store)
         token, _ = access.create("caller", ["score"], "default", START)
         self.header = f"Bearer {token}"
-        self.door = Door(access, lambda: self.now)
+        self.door = Door(access, lambda: self.now, Guesses(lambda: self.now))
 
 
 def gone() -> None:

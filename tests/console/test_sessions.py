@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from riskengine.access import guesses
 from riskengine.access.access import Access
+from riskengine.access.bucket import Buckets
 from riskengine.console.office import Office
 from riskengine.console.sessions import IDLE_MS, LINK_MS, LONGEST_MS, MINUTE_MS, Sessions
 from riskengine.errors import AccessDenied
@@ -177,13 +179,54 @@ def test_signing_out_ends_the_session(browser: Browser) -> None:
     assert browser.get("/console").url.path == "/console/sign-in"
 
 
-def test_ten_failures_of_an_address_are_enough(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_fails_too_often_waits_and_who_was_right_before_does_not(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     office: Office = browser.service.app.state.office
-    monkeypatch.setattr(office.patience, "_limiter", type(office.patience)()._limiter)
+    right, _ = browser.key(*READER)
+    new, _ = browser.key(*READER)
+    link = office.sessions.make_link(new.split("_")[1], office.clock())
+    browser.post("/console/sign-in", key=right)
+    page = browser.get("/console")
+    monkeypatch.setattr(office.guesses, "_failed", Buckets(10, 600_000))
+    monkeypatch.setattr(guesses, "SLOWED_SECONDS", 0.0)
 
-    found = [browser.post("/console/sign-in", key="rk_wrong").status_code for _ in range(11)]
+    found = [browser.post("/console/sign-in", key=f"rk_wrong{number}") for number in range(11)]
 
-    assert found == [403] * 10 + [429]
+    assert [answer.status_code for answer in found] == [403] * 10 + [429]
+    assert 50 < int(found[-1].headers["retry-after"]) <= 60
+    assert "Too many wrong credentials came from your address" in found[-1].text
+    assert browser.post("/console/sign-in", key=new).status_code == 429, "nobody looks"
+    held = browser.post("/console/sign-in", link=link)
+    assert (held.status_code, f'value="{link}"' in held.text) == (429, True), "the link can be tried again"
+    assert browser.get("/console").url.path == page.url.path, "who is signed in stays so"
+    assert browser.post("/console/sign-in", key=right).url.path == "/console"
+
+
+def test_cookies_are_not_guessed_either_and_one_that_ended_goes(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office: Office = browser.service.app.state.office
+    monkeypatch.setattr(office.guesses, "_failed", Buckets(3, 600_000))
+    monkeypatch.setattr(guesses, "SLOWED_SECONDS", 0.0)
+
+    found = []
+    for number in range(4):
+        cookie = {"Cookie": f"__Host-riskengine=guess{number}"}
+        client = browser.service.client
+        found.append(client.get("https://testserver/console", headers=cookie, follow_redirects=False))
+
+    assert [answer.status_code for answer in found] == [303] * 3 + [429]
+    assert '__Host-riskengine=""; ' in found[0].headers["set-cookie"]
+    assert "Max-Age=0" in found[0].headers["set-cookie"]
+
+
+def test_a_right_key_that_may_not_read_is_no_guess(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    office: Office = browser.service.app.state.office
+    monkeypatch.setattr(office.guesses, "_failed", Buckets(1, 600_000))
+    token, _ = browser.key("score")
+
+    assert [browser.post("/console/sign-in", key=token).status_code for _ in range(3)] == [403] * 3
 
 
 def test_a_link_is_not_spent_by_being_looked_at(browser: Browser) -> None:

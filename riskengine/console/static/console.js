@@ -9,9 +9,10 @@ hint(document);
 
 // What comes in now; not while nobody looks, nor while somebody is in the table.
 for (const part of document.querySelectorAll("[data-refresh]")) {
-  setInterval(async () => {
+  const timer = setInterval(async () => {
     if (document.hidden || part.matches(":focus-within")) return;
     const answer = await fetch(part.dataset.refresh, { redirect: "error" }).catch(() => null);
+    if (answer !== null && answer.status === 403) clearInterval(timer); // the session is over
     if (answer === null || !answer.ok) return;
     part.innerHTML = await answer.text();
     hint(part);
