@@ -26,6 +26,7 @@ from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import Tokens, new_signing_key
 from riskengine.activation import Rulebook, read_file
 from riskengine.api import blocks, events, health, manual, oauth, score, search
+from riskengine.api import verdicts as verdicts_api
 from riskengine.api.calls import Desk, Door
 from riskengine.api.envelope import Envelope
 from riskengine.api.problems import chain_of, install
@@ -54,9 +55,10 @@ from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
 from riskengine.upkeep.upkeep import Upkeep
+from riskengine.verdicts import Verdicts
 
 ROUTES = (
-    *(*score.ROUTES, *search.ROUTES, *events.ROUTES, *blocks.ROUTES),
+    *(*score.ROUTES, *search.ROUTES, *verdicts_api.ROUTES, *events.ROUTES, *blocks.ROUTES),
     *(*oauth.ROUTES, *health.ROUTES, *manual.ROUTES, *PAGES),
 )
 # How often a changed policy is, and blocks: one server takes up a file, then the others follow, within 5 s in all.
@@ -247,13 +249,14 @@ def build(settings: Settings) -> FastAPI:
     app.state.parts = parts
     inquiry = Inquiry(parts.store, parts.seal, parts.audit, clock)
     blocklist = Blocklist(parts.store, parts.seal, parts.audit)
+    verdicts = Verdicts(parts.live.engine, parts.store, inquiry, parts.audit, clock)
     challenges = Challenges(parts.seal, settings.step_up_challenge == "required")
     limits, guesses = parts.limits, Guesses(clock, settings.limit_failures)
     door = Door(parts.access, clock, guesses, parts.mint, parts.audit)
-    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist, limits)
+    app.state.desk = Desk(parts.live, door, parts.audit, clock, inquiry, challenges, blocklist, limits, verdicts)
     app.state.office = Office(
-        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, guesses, limits,
-        clock,
+        parts.live, parts.store, parts.sessions, parts.audit, parts.rulebook, inquiry, blocklist, verdicts, guesses,
+        limits, clock,
     )  # fmt: skip
     app.state.settings = settings
     app.state.draining = False

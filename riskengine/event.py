@@ -28,8 +28,14 @@ SENSITIVITIES = ("low", "normal", "high")
 NETWORK_TYPES = ("wifi", "cellular", "wired", "vpn", "satellite")
 STEP_UP_RESULTS = ("step_up_passed", "step_up_failed", "step_up_abandoned")
 VERDICTS = ("confirmed_safe", "confirmed_compromised", "dismissed")
-# `remediated` ends "at risk"; it is an item of its user's sequence that speaks of no event.
-REPORT_RESULTS = (*STEP_UP_RESULTS, *VERDICTS, "remediated")
+# `remediated` ends "at risk"; it is an item of its user's sequence that speaks of no event. `withdrawn` takes back the
+# last verdict on an event that still stands. Neither comes from a caller as a report.
+WITHDRAWN = "withdrawn"
+REPORT_RESULTS = (*STEP_UP_RESULTS, *VERDICTS, "remediated", WITHDRAWN)
+# What an event may be in: the last report on it that counts.
+STATES = ("open", *STEP_UP_RESULTS, *VERDICTS, "remediated")
+# Of these a user's whole history is folded again.
+REFOLDING = ("confirmed_compromised", WITHDRAWN)
 
 DAY_MS = 86_400_000
 LATEST_AHEAD_MS = DAY_MS
@@ -163,7 +169,7 @@ EVENT_FIELDS: dict[str, Check] = {
 }
 _REPORT_FIELDS: dict[str, Check] = {
     "event_id": event_id,
-    "result": one_of(*REPORT_RESULTS[:-1]),
+    "result": one_of(*STEP_UP_RESULTS, *VERDICTS),
     "amr": list_of(text(32), 16),
     "at": parse_time,
     "challenge": text(1024),

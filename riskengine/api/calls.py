@@ -28,6 +28,7 @@ from riskengine.check import decode
 from riskengine.errors import AccessDenied, InvalidInput, Overloaded, StoreUnavailable, TokenRefused
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
+from riskengine.verdicts import Verdicts
 
 # Leaves time within the caller's 500 ms for the decision itself.
 ASK_SECONDS = 0.2
@@ -208,6 +209,7 @@ class Desk:
     challenges: Challenges
     blocklist: Blocklist
     limits: Limits
+    verdicts: Verdicts
 
 
 def desk_of(request: Request) -> Desk:

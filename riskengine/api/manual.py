@@ -108,6 +108,14 @@ _CALLS = (
         schema.RemediateBody, schema.Accepted, (*_POSTED, problems.NOT_FOUND),
     ),
     _Call(
+        "post", "/events/verdicts", "Give one verdict on all events that match: count first, then go on", ("verdict",),
+        schema.VerdictsBody, schema.VerdictsAnswer, (*_POSTED, problems.CONFLICT),
+    ),
+    _Call(
+        "post", "/events/verdicts/{verdicts_id}/undo", "Withdraw verdicts that were given together", ("verdict",),
+        schema.UndoBody, schema.VerdictsAnswer, (*_POSTED, problems.NOT_FOUND, problems.CONFLICT),
+    ),
+    _Call(
         "post", "/blocks", "Shut out an address, network, user or device for a while", ("verdict",),
         schema.BlockBody, schema.AddedBlock, (*_POSTED, problems.CONFLICT),
     ),
@@ -171,8 +179,9 @@ def _operation(call: _Call) -> dict[str, Any]:
         operation["parameters"] = [_in_path("event_id", "^[A-Za-z0-9._:~-]{1,128}$")]
     if "{user_ref}" in call.path:
         operation["parameters"] = [_in_path("user_ref", "^[0-9a-f]{32}$")]
-    if "{block_id}" in call.path:
-        operation["parameters"] = [_in_path("block_id", "^[0-9a-f]{10}$")]
+    for name in ("block_id", "verdicts_id"):
+        if f"{{{name}}}" in call.path:
+            operation["parameters"] = [_in_path(name, "^[0-9a-f]{10}$")]
     if call.query:
         operation["parameters"] = _parameters(call.query)
     if call.body:

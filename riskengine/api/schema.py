@@ -147,6 +147,20 @@ class BlocksQuery(Shape):
     all: Literal["true", "false"] | None = Field(None, description="true: also the newest of those that ended")
 
 
+class VerdictsBody(Body):
+    """Which events, and the verdict, to have them counted; or the `confirm` of an earlier answer, to go on."""
+
+    filters: dict[str, Any] | None = Field(None, description="The filters of POST /events/search; {} for every event")
+    result: Literal["confirmed_safe", "confirmed_compromised", "dismissed"] | None = None
+    confirm: str | None = Field(None, min_length=1, max_length=16384)
+
+
+class UndoBody(Body):
+    """Nothing, to have the verdicts counted; or the `confirm` of an earlier answer, to go on."""
+
+    confirm: str | None = Field(None, min_length=1, max_length=16384)
+
+
 class Reason(Shape):
     """Why: `code` is stable, `message` is not. The points of all reasons add up to the score."""
 
@@ -548,6 +562,19 @@ class BlockList(Shape):
     blocks: list[Block]
 
 
+class VerdictsAnswer(Shape):
+    """How far a verdict over a search, or its undoing, has come. Nothing is done before `confirm` is sent back."""
+
+    id: str = Field(description="What undoes it: POST /events/verdicts/{id}/undo")
+    result: Literal["confirmed_safe", "confirmed_compromised", "dismissed", "withdrawn"]
+    count: int = Field(description="How many events it was counted to be given on")
+    applied: int
+    skipped: int = Field(description="Events that had the verdict, have no account, or on which another one stands")
+    confirm: str | None = Field(
+        description="Send it back for the next step, of 100 events, within an hour; null at the end"
+    )
+
+
 class Accepted(Shape):
     """A report or remediation as taken in."""
 
@@ -558,8 +585,8 @@ class Status(Shape):
     status: str
 
 
-BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, BlockBody, TokenBody)
+BODIES = (EventBody, BatchBody, ReportBody, RemediateBody, SearchBody, BlockBody, VerdictsBody, UndoBody, TokenBody)
 ANSWERS = (
     Answer, BatchAnswer, StoredEvent, EventPage, Person, Statistics, Accepted, Block, AddedBlock, BlockList,
-    TokenAnswer, AuthorizationServer, PublicKeys, Status, Problem,
+    VerdictsAnswer, TokenAnswer, AuthorizationServer, PublicKeys, Status, Problem,
 )  # fmt: skip

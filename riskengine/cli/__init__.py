@@ -31,6 +31,7 @@ from riskengine.cli.replay import replay
 from riskengine.cli.serve import serve
 from riskengine.cli.shell import Shell
 from riskengine.cli.up import up
+from riskengine.cli.verdict import verdict
 from riskengine.errors import (
     DataError,
     InvalidInput,
@@ -63,8 +64,8 @@ def riskengine(context: click.Context, config: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(serve, up, demo, replay, evaluate, events, explain, keys, clients, policy, block, remediate, audit, geo, db),
-    *(doctor, purge, erase, export, backup, restore),
+    *(serve, up, demo, replay, evaluate, events, explain, block, verdict, remediate, keys, clients, policy, audit, geo),
+    *(db, doctor, purge, erase, export, backup, restore),
 )
 for _command in _COMMANDS:
     riskengine.add_command(_command)

@@ -17,9 +17,8 @@ from riskengine.cli.listing import HEADS, cells, plain
 from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, table
 from riskengine.decision import DECISIONS, LEVELS
-from riskengine.event import OUTCOMES
+from riskengine.event import OUTCOMES, STATES
 from riskengine.inquiry.export import FORMATS, exported
-from riskengine.inquiry.filters import STATES
 from riskengine.inquiry.found import Found
 from riskengine.inquiry.inquiry import NOW, Asker, Inquiry
 from riskengine.network import KINDS
@@ -35,7 +34,7 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-def _filters(command: Any) -> Any:
+def with_filters(command: Any) -> Any:
     """Give a command an option for each filter."""
     for name in reversed(_SEVERAL):
         choices = click.Choice(_CHOICES[name]) if name in _CHOICES else None
@@ -55,7 +54,7 @@ Examples:
   riskengine events --follow --decision deny
   riskengine events show e17""",
 )
-@_filters
+@with_filters
 @click.option("--since", metavar="WHEN", help="A time (RFC 3339), or how long ago: 90m, 24h, 7d, 2w.")
 @click.option("--until", metavar="WHEN", help="Likewise; events before it.")
 @click.option("--limit", type=click.IntRange(0), help="0: all that match.  [100; with --follow 0]")
@@ -73,7 +72,7 @@ def events(context: click.Context, /, limit: int | None, format_: str, realm: st
         return
     if options["after"] and not options["follow"]:
         raise click.UsageError("--after goes with --follow.")
-    given, asker = _given(options, clock()), Asker(operator(), realm)
+    given, asker = given_filters(options, clock()), Asker(operator(), realm)
     with _opened(context.obj) as inquiry:
         filters = inquiry.filters(given, realm)
         if options["follow"]:
@@ -143,7 +142,7 @@ def _opened(shell: Shell) -> Iterator[Inquiry]:
         store.close()
 
 
-def _given(options: dict[str, Any], now: int) -> dict[str, Any]:
+def given_filters(options: dict[str, Any], now: int) -> dict[str, Any]:
     """Return the filters that options of the command line state."""
     given: dict[str, Any] = {
         name: options[option.replace("-", "_")] for option, name in _OPTIONS.items()

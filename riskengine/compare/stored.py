@@ -12,7 +12,7 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.rows import unpack_item
 from riskengine.engine.saved import opened, raw_of
 from riskengine.errors import InvalidInput, RiskEngineError
-from riskengine.event import Event, Report, parse_event
+from riskengine.event import WITHDRAWN, Event, Report, parse_event
 from riskengine.replay.lines import BATCH, run_all
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, ReportRow, Store
@@ -33,10 +33,14 @@ class Retained:
 
 @dataclass(slots=True)
 class _Known:
-    """What later reports need to name an event or a user: kept for those alone that have any."""
+    """What later reports need to name an event or a user: kept for those alone that have any.
+
+    `withdrawn` are events of which a verdict was: their state does not tell that there are reports.
+    """
 
     events: dict[int, str] = field(default_factory=dict)
     users: dict[bytes, str] = field(default_factory=dict)
+    withdrawn: set[int | None] = field(default_factory=set)
 
 
 def decided_again(
@@ -66,7 +70,7 @@ def decided_again(
 
 def _items(store: Store, seal: Seal, retained: Retained) -> Iterator[tuple[Arrival, Answer | None]]:
     """Yield the items of a store in the order of their arrival, events with their answers."""
-    known = _Known()
+    known = _Known(withdrawn={row.event for row in store.reports() if row.result == WITHDRAWN})
     rows: Sequence[Iterator[EventRow | ReportRow]] = (store.events(), store.reports())
     for row in merge(*rows, key=lambda row: row.id):
         if isinstance(row, EventRow):
@@ -79,15 +83,16 @@ def _items(store: Store, seal: Seal, retained: Retained) -> Iterator[tuple[Arriv
         elif (body := _report(row, known)) is None:
             retained.refused_reports += 1
         else:
-            yield Arrival(row.realm, body, row.received_at, who=_WHO), None
+            yield Arrival(row.realm, body, row.received_at, who=_WHO, bulk=row.bulk), None
 
 
 def _event(row: EventRow, seal: Seal, known: _Known) -> tuple[Arrival, Answer]:
     kept = opened(row, seal)
     event = replace(parse_event(raw_of(row, seal)), occurred_at=row.occurred_at)
-    if row.state != "open":
+    if row.state != "open" or row.id in known.withdrawn:
         known.events[row.id] = event.event_id or ""
-    if row.state == "confirmed_compromised" and row.user_ref is not None and event.user_id is not None:
+    compromised = row.state == "confirmed_compromised" or row.id in known.withdrawn
+    if compromised and row.user_ref is not None and event.user_id is not None:
         known.users[row.user_ref] = event.user_id
     reports = bool(unpack_item(kept["item"])["reports"][0])
     block = block_in(kept["answer"], row.realm)

@@ -19,12 +19,11 @@ from riskengine.console.rows import asker, row_of
 from riskengine.console.saved import saved
 from riskengine.console.sessions import Visitor
 from riskengine.errors import Fault, InvalidInput, NotFound
-from riskengine.event import DAY_MS, EVENT_FIELDS, REPORT_RESULTS, STEP_UP_RESULTS, parse_report
+from riskengine.event import DAY_MS, EVENT_FIELDS, VERDICTS, parse_report
 from riskengine.explain import decided
 from riskengine.inquiry.found import Found
 
 AROUND_MS, MOST_AROUND = 7 * DAY_MS, 200
-VERDICTS = tuple(result for result in REPORT_RESULTS if result not in (*STEP_UP_RESULTS, "remediated"))
 
 
 async def open_event(request: Request, visitor: Visitor, form: Form) -> Response:

@@ -14,6 +14,7 @@ from riskengine.console.sessions import Sessions
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.live import Live
 from riskengine.store.contract import Store
+from riskengine.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Office:
     rulebook: Rulebook
     inquiry: Inquiry
     blocklist: Blocklist
+    verdicts: Verdicts
     guesses: Guesses
     limits: Limits
     clock: Callable[[], int]

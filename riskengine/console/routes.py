@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from riskengine.console import blocks, event, home, policy, search, sign_in, status, users
+from riskengine.console import blocks, event, home, policy, search, sign_in, status, users, verdicts
 from riskengine.console.door import action, open_action, page, watch
 from riskengine.console.render import EDITION, STATIC, static
 
@@ -22,6 +22,9 @@ ROUTES = (
     Route("/console/users/{user_ref}", page(users.read), methods=["GET"]),
     Route("/console/users/{user_ref}/reveal", action(users.reveal), methods=["POST"]),
     Route("/console/users/{user_ref}/remediate", action(users.remediate, "verdict"), methods=["POST"]),
+    Route("/console/verdicts", action(verdicts.count, "verdict"), methods=["POST"]),
+    Route("/console/verdicts/step", action(verdicts.step, "verdict"), methods=["POST"]),
+    Route("/console/verdicts/{verdicts_id}/undo", action(verdicts.undo, "verdict"), methods=["POST"]),
     Route("/console/blocks", page(blocks.read), methods=["GET"]),
     Route("/console/blocks", action(blocks.add, "verdict"), methods=["POST"]),
     Route("/console/blocks/{block_id}/lift", action(blocks.lift, "verdict"), methods=["POST"]),

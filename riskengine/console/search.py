@@ -17,8 +17,8 @@ from riskengine.console.saved import recalled, saved
 from riskengine.console.sessions import Visitor
 from riskengine.decision import DECISIONS, LEVELS
 from riskengine.errors import InvalidInput
-from riskengine.event import ACTIONS, OUTCOMES
-from riskengine.inquiry.filters import FILTERS, PERSONAL, SEVERAL, STATES
+from riskengine.event import ACTIONS, OUTCOMES, STATES
+from riskengine.inquiry.filters import FILTERS, PERSONAL, SEVERAL
 from riskengine.inquiry.inquiry import ORDERS, Page
 from riskengine.network import KINDS
 
@@ -69,6 +69,7 @@ async def _show(request: Request, visitor: Visitor, wanted: dict[str, str]) -> R
         "tallies": tallies(page.events, visitor) if wanted else [],
         "next": following,
         "blocks": choices(request, visitor, wanted),
+        "search": request.path_params.get("search") if visitor.is_analyst else None,
         "searched": True,
     }
     return rendered(request, "search.html", **told, faults=[], credits=credits(request))
@@ -112,8 +113,8 @@ def _empty(wanted: dict[str, str], visitor: Visitor) -> dict[str, Any]:
         for name in FIELDS
     ]
     about = [_label(name) for name in wanted if name in hidden]
-    return {"fields": fields, "rows": [], "tallies": [], "next": None, "blocks": [], "hidden": about,
-            "searched": False}  # fmt: skip
+    return {"fields": fields, "rows": [], "tallies": [], "next": None, "blocks": [], "search": None,
+            "hidden": about, "searched": False}  # fmt: skip
 
 
 def _label(name: str) -> str:

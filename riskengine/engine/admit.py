@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from riskengine.engine.arrival import Arrival, Journaled, Remedy
 from riskengine.engine.tokens import Tokeniser, Tokens
 from riskengine.errors import Conflict, NotFound
-from riskengine.event import STEP_UP_RESULTS, Event, Report
+from riskengine.event import REFOLDING, STEP_UP_RESULTS, VERDICTS, WITHDRAWN, Event, Report
 from riskengine.history.learn import PASS_MS, SLACK_MS
 from riskengine.store.contract import EventRow, ReportRow, Transaction
 
@@ -36,8 +36,8 @@ def entry(index: int, arrival: Arrival, tokeniser: Tokeniser) -> Entry:
 def segments(arrivals: Sequence[Arrival]) -> Iterator[list[int]]:
     """Yield runs of indexes that may share a transaction.
 
-    A confirmed compromise and a remedy stand alone, since they speak of a whole history; a second report on one event
-    begins a new run, since what it may say depends on the first.
+    A confirmed compromise, a withdrawal and a remedy stand alone, since they speak of a whole history; a second report
+    on one event begins a new run, since what it may say depends on the first.
     """
     run: list[int] = []
     reported: set[tuple[str, str]] = set()
@@ -46,7 +46,7 @@ def segments(arrivals: Sequence[Arrival]) -> Iterator[list[int]]:
         body = arrival.body
         if isinstance(body, Report):
             name = (arrival.realm, body.event_id)
-            alone, apart = body.result == "confirmed_compromised", name in reported
+            alone, apart = body.result in REFOLDING, name in reported
         else:
             name, alone, apart = None, isinstance(body, Remedy), False
         if run and (alone or apart):
@@ -62,12 +62,40 @@ def segments(arrivals: Sequence[Arrival]) -> Iterator[list[int]]:
         yield run
 
 
-def check_report(report: Report, event: EventRow | None, earlier: Sequence[ReportRow]) -> bool:
-    """Return whether a report is new; False for a repeat. NotFound or Conflict where it does not belong."""
+def standing(reports: Sequence[ReportRow]) -> list[ReportRow]:
+    """Return which reports on one event still count, in their order: those but verdicts that were withdrawn."""
+    found: list[ReportRow] = []
+    for row in reports:
+        if row.result != WITHDRAWN:
+            found.append(row)
+        elif (last := last_verdict(found)) is not None:
+            found.remove(last)
+    return found
+
+
+def last_verdict(reports: Sequence[ReportRow]) -> ReportRow | None:
+    """Return the last verdict among reports, None without one."""
+    return next((row for row in reversed(reports) if row.result in VERDICTS), None)
+
+
+def check_report(
+    report: Report, event: EventRow | None, reports: Sequence[ReportRow], bulk: str | None = None
+) -> bool:
+    """Return whether a report is new; False for a repeat. NotFound or Conflict where it does not belong.
+
+    `reports` are all on the event so far. A verdict is withdrawn only while it is the last that stands, and was given
+    by that very `bulk`.
+    """
     if event is None:
         raise NotFound("there is no such event")
     if event.user_ref is None:
         raise Conflict(NO_ACCOUNT)
+    earlier = standing(reports)
+    if report.result == WITHDRAWN:
+        last = last_verdict(earlier)
+        if last is None or last.bulk != bulk:
+            raise Conflict("the verdict does not stand any more, or another one came after it")
+        return True
     if any(row.result == report.result for row in earlier):
         return False
     if report.challenge is not None and any(row.result in STEP_UP_RESULTS for row in earlier):

@@ -42,7 +42,7 @@ class Arrival:
 
     `reports`: the caller reports how step-ups end. `who` is the caller's name, for the report's record. `text` is an
     event as it was given, see `canonical`. `ticket` is spent as the event is saved. `block` is the one that held an
-    event which was decided before.
+    event which was decided before. `bulk` is the id of the verdict over a search that a report is part of.
     """
 
     realm: str
@@ -54,6 +54,7 @@ class Arrival:
     text: bytes = b""
     ticket: Ticket | None = None
     block: Block | None = None
+    bulk: str | None = None
 
 
 def receive(event: Event, realm: str, now: int, reports: bool, ticket: Ticket | None = None) -> Arrival:

@@ -102,7 +102,7 @@ def made_report_row(
     body = arrival.body
     detail = {"by": arrival.who, "amr": body.amr if isinstance(body, Report) else ()}
     sealed = seal.seal(msgspec.json.encode(detail), arrival.realm, "report", row_id)
-    return ReportRow(row_id, arrival.realm, event, user, seq, result, at, arrival.received_at, sealed)
+    return ReportRow(row_id, arrival.realm, event, user, seq, result, at, arrival.received_at, sealed, arrival.bulk)
 
 
 def load_histories(tx: Transaction, users: Sequence[bytes], realm_of: Mapping[bytes, str], seal: Seal) -> Records:

@@ -10,7 +10,7 @@ from riskengine.assess import Assessments, assess
 from riskengine.batch import Batch, Names, empty
 from riskengine.counters.minutes import Span
 from riskengine.decision import DECISIONS
-from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, unanswerable
+from riskengine.engine.admit import NO_ACCOUNT, Entry, check_report, claim, standing, unanswerable
 from riskengine.engine.answer import Scene, answer, journey_rows, judged, told
 from riskengine.engine.arrival import Arrival, Remedy
 from riskengine.engine.attempts import count_attempts, spans
@@ -29,7 +29,7 @@ from riskengine.engine.saved import (
 from riskengine.engine.sharing import count_days, day_spans, shown
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import Conflict, NotFound, RiskEngineError
-from riskengine.event import Report
+from riskengine.event import REFOLDING, WITHDRAWN, Report
 from riskengine.history.learn import fold
 from riskengine.history.record import Records
 from riskengine.locate.locator import Locator, Places
@@ -126,7 +126,7 @@ class Segment:
         accepted = self._admit(tx, fresh, busy)
         self.stages.lap("lock")
         alone = accepted[0] if len(accepted) == 1 and not fresh else None
-        if alone is not None and alone.result == "confirmed_compromised":
+        if alone is not None and alone.result in REFOLDING:
             self._refold(tx, alone)
         elif alone is not None and alone.result == "remediated":
             self._remedy(tx, alone)
@@ -208,7 +208,7 @@ class Segment:
         self, tx: Transaction, index: int, arrival: Arrival, body: Report, at: int, event: EventRow | None
     ) -> list[Accepted]:
         """Return a report on a stored event, or nothing where it is a repeat."""
-        if not check_report(body, event, tx.reports_on(event.id) if event else []):
+        if not check_report(body, event, tx.reports_on(event.id) if event else [], arrival.bulk):
             self.outcomes[index] = reported(body.event_id, body.result)
             return []
         assert event is not None
@@ -356,14 +356,14 @@ class Segment:
             self._decide(tx, [], [remedy])
 
     def fold_ahead(self, store: Store) -> None:
-        """Fold the history that a confirmed compromise changes before anything is locked: it may be long.
+        """Fold the history that a compromise or a withdrawal changes before anything is locked: it may be long.
 
         What the fold rests on is checked again under the lock; if the user has moved on, it is done once more there.
         """
         if self.entries or len(self.others) != 1:
             return
         [(index, arrival)] = self.others.items()
-        if not isinstance(arrival.body, Report) or arrival.body.result != "confirmed_compromised":
+        if not isinstance(arrival.body, Report) or arrival.body.result not in REFOLDING:
             return
         with store.transaction() as tx:
             event = tx.find_events({self.keys[index]}).get(self.keys[index])
@@ -382,7 +382,8 @@ class Segment:
         return report_row(unpack_item(opened(event, self.tokeniser.seal)["item"]), body.result, body.at)
 
     def _refold(self, tx: Transaction, report: Accepted) -> None:
-        """Take in a confirmed compromise: the user's history is folded again without the event."""
+        """Take in a confirmed compromise or a withdrawal: the user's history is folded again, without the event, or as
+        if the verdict had never been given."""
         seal, event = self.tokeniser.seal, report.event
         assert event is not None
         assert isinstance(report.arrival.body, Report)
@@ -395,7 +396,11 @@ class Segment:
         realm, row_id = report.arrival.realm, self.ids[report.index]
         row = made_report_row(report.arrival, row_id, event.id, report.user, seq + 1, report.result, report.at, seal)
         histories = history_rows([report.user], record, {report.user: realm}, seal)
-        tx.save([], [row], {event.id: report.result}, histories, {})
+        state = report.result
+        if state == WITHDRAWN:
+            left = standing([*tx.reports_on(event.id), row])
+            state = left[-1].result if left else "open"
+        tx.save([], [row], {event.id: state}, histories, {})
         self.outcomes[report.index] = reported(report.arrival.body.event_id, report.result)
 
 

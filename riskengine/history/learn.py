@@ -8,13 +8,14 @@
 | step-up from a caller that never reports | provisional |
 | denied, failed, step-up failed or abandoned | nothing familiar |
 | confirmed compromised | at risk until remediated; the store folds the history again without the event |
+| a verdict that was withdrawn | what it would have taught without; the store folds the history again |
 """
 
 import numpy as np
 
 from riskengine.batch import Batch, Decision, Role
 from riskengine.compiled import Row, compiled, signed
-from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS, VERDICTS, WITHDRAWN
 from riskengine.history.habits import take
 from riskengine.history.record import (
     AGED,
@@ -49,13 +50,14 @@ SLACK_MS = 5 * 60_000  # two clocks of one organisation may differ by so much
 _SUCCESS = OUTCOMES.index("success")
 # Logins a person makes; a refreshed token or a reset password says nothing of how they usually come.
 _TEACHING = np.array([name in ("login", "access") for name in ACTIONS])
-_PASSED, _FAILED, _ABANDONED, _SAFE, _COMPROMISED, _REMEDIATED = (
+_PASSED, _FAILED, _ABANDONED, _SAFE, _COMPROMISED, _REMEDIATED, _WITHDRAWN = (
     REPORT_RESULTS.index(name)
     for name in (
         *("step_up_passed", "step_up_failed", "step_up_abandoned"),
-        *("confirmed_safe", "confirmed_compromised", "remediated"),
+        *("confirmed_safe", "confirmed_compromised", "remediated", WITHDRAWN),
     )
 )
+_VERDICTS = tuple(REPORT_RESULTS.index(name) for name in VERDICTS)
 _EVENT, _REPORT = int(Role.EVENT), int(Role.REPORT)
 _ALLOW, _STEP_UP, _DENY = int(Decision.ALLOW), int(Decision.STEP_UP), int(Decision.DENY)
 _IDLE, _WAITING, _GIVEN_UP = int(Wait.NONE), int(Wait.WAITING), int(Wait.FAILED)
@@ -66,14 +68,32 @@ def fold(items: Batch) -> Records:
     """Return the history (one record) that one user's items, in `user_seq` order and as decided, leave behind.
 
     Items whose event was confirmed compromised are passed over, but for the verdict itself, which counts as an item
-    and puts the user at risk.
+    and puts the user at risk. A verdict that was withdrawn is passed over itself.
     """
-    compromised = (items["role"] == Role.REPORT) & (items["result"] == _COMPROMISED)
-    excluded = np.isin(items["row"], items["row"][compromised]) & ~compromised
+    void = withdrawn(items)
+    compromised = (items["role"] == Role.REPORT) & (items["result"] == _COMPROMISED) & ~void
+    excluded = np.isin(items["row"], items["row"][compromised]) & ~compromised | void
     records = blank(1)
     # A copy: for read-only rows, or some of every second one, numba would compile anew.
     _fold(items.copy(), excluded, records.view(FLAT), np.zeros(1, SEEN))
     return records
+
+
+def withdrawn(items: Batch) -> np.ndarray:
+    """Return which items are verdicts that were withdrawn: each withdrawal takes back the last one on its event that
+    still stood."""
+    void = np.zeros(len(items), bool)
+    reports = np.flatnonzero(items["role"] == Role.REPORT)
+    if not (items["result"][reports] == _WITHDRAWN).any():
+        return void
+    standing: dict[int, list[int]] = {}
+    for at in reports.tolist():
+        result, of = int(items["result"][at]), standing.setdefault(int(items["row"][at]), [])
+        if result in _VERDICTS:
+            of.append(at)
+        elif result == _WITHDRAWN and of:
+            void[of.pop()] = True
+    return void
 
 
 @compiled

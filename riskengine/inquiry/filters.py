@@ -14,12 +14,11 @@ from riskengine import check
 from riskengine.check import Check, Wrong, checked, one_of, parse_time, text
 from riskengine.decision import DECISIONS, LEVELS
 from riskengine.errors import Fault, InvalidInput
-from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+from riskengine.event import ACTIONS, OUTCOMES, STATES
 from riskengine.network import KINDS
 from riskengine.seal import IPV4_LENGTHS, IPV6_LENGTHS, Seal
 from riskengine.store.search import Wanted
 
-STATES = ("open", *REPORT_RESULTS)
 # Below the shortest token of the address index every event of the realm would be looked at.
 _TOKENS = {4: IPV4_LENGTHS, 6: IPV6_LENGTHS}
 WIDEST = {version: lengths[0] for version, lengths in _TOKENS.items()}

@@ -155,11 +155,21 @@ class Inquiry:
             filters = self.filters({name: value, "since": since}, asker.realm)
         except InvalidInput:
             return None
+        return self.count(asker, filters)
+
+    def count(self, asker: Asker, filters: Filters) -> Total:
+        """Return how many events match: as `total`, and where only opened events tell, by opening the first 500."""
         if not filters.sealed:
             return self.total(asker, filters)
         with self._store.reading() as connection:
             found, _, done = self._walk(connection, filters, None, OPENED)
         return Total(len(found), done)
+
+    def page(self, realm: str, filters: Filters, after: str | None, limit: int) -> Page:
+        """Return a page of the events that match, newest first, for who was written down as having asked for them."""
+        place = None if after is None else Place(*self._read(after, filters, "time", realm))
+        with self._store.reading() as connection:
+            return self._newest(connection, realm, filters, place, limit)
 
     def all(self, asker: Asker, filters: Filters) -> Iterator[Found]:
         """Return every event that matches, newest first; that it was asked for is written down before this returns.

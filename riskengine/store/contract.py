@@ -42,11 +42,12 @@ class EventRow(NamedTuple):
     address_index: bytes
     raw: bytes  # sealed
     assessment: bytes  # sealed
-    state: str = "open"  # the last report that counts: open, or one of REPORT_RESULTS
+    state: str = "open"  # the last report that counts, one of STATES
 
 
 class ReportRow(NamedTuple):
-    """One report as accepted. `event` is None for `remediated`; `detail` is sealed (amr, who reported)."""
+    """One report as accepted. `event` is None for `remediated`; `detail` is sealed (amr, who reported). `bulk` is the
+    id of the verdict over a search that it is part of."""
 
     id: int
     realm: str
@@ -57,6 +58,7 @@ class ReportRow(NamedTuple):
     at: int
     received_at: int
     detail: bytes
+    bulk: str | None = None
 
 
 class HistoryRow(NamedTuple):

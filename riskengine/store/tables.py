@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS
+from riskengine.event import ACTIONS, OUTCOMES, REPORT_RESULTS, STATES
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -77,7 +77,7 @@ EVENTS = Table(
     _one_of("decision", ("allow", "step_up", "deny")),
     _one_of("level", ("low", "medium", "high")),
     _one_of("source", ("engine", "fallback")),
-    _one_of("state", ("open", *REPORT_RESULTS)),
+    _one_of("state", STATES),
     CheckConstraint("score BETWEEN 0 AND 1000", name="score"),
     postgresql_partition_by="RANGE (id)",
 )
@@ -121,10 +121,14 @@ REPORTS = Table(
     Column("at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("detail", LargeBinary, nullable=False),
+    Column("bulk", String(16)),
     _one_of("result", REPORT_RESULTS),
 )
 Index(None, REPORTS.c.user_ref, REPORTS.c.user_seq)
 Index(None, REPORTS.c.event)
+# Verdicts over a search alone have it.
+_IN_BULK = REPORTS.c.bulk.is_not(None)
+Index("ix_reports_bulk", REPORTS.c.bulk, REPORTS.c.id, sqlite_where=_IN_BULK, postgresql_where=_IN_BULK)
 
 HISTORIES = Table(
     "histories",
