@@ -54,6 +54,7 @@ from riskengine.store.contract import Store
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
+from riskengine.upkeep.reindexing import REINDEX
 from riskengine.upkeep.upkeep import Upkeep
 from riskengine.verdicts import Verdicts
 
@@ -137,6 +138,8 @@ def open_seal(settings: Settings, store: Store) -> Seal:
     Keys are generated only for the embedded database and only while it is empty: over existing data, or for a
     database that others share, new keys would make what is stored unreadable for ever.
     """
+    if store.meta(REINDEX) is not None:
+        raise SealKeyError("The database is between two index keys: run `riskengine keys reindex` to its end.")
     check = store.meta(SEAL_CHECK)
     untouched = check is None and store.is_empty()
     source = source_of(settings)

@@ -31,13 +31,15 @@ class Keys:
     """The secrets of one installation: `index` for look-ups, and by id (8 hex digits) the keys that seal.
 
     `current` names the key that seals from now on; the others still open what they sealed. `next`, where there is one,
-    is a key that was handed out to all servers and seals nothing yet.
+    is a key that was handed out to all servers and seals nothing yet. `next_index` is there while `riskengine keys
+    reindex` puts it in the place of `index`.
     """
 
     current: str
     index: bytes = field(repr=False)
     seal: Mapping[str, bytes] = field(repr=False)
     next: str | None = field(default=None, repr=False)
+    next_index: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def generate(cls) -> "Keys":
@@ -77,7 +79,8 @@ class Keys:
         named = {given["current"], given.get("next") or given["current"]}
         if not named <= seal.keys() or any(id_bytes(key_id).hex() != key_id for key_id in seal):
             raise ValueError("key id")
-        return cls(given["current"], _decoded_key(given["index"]), seal, given.get("next"))
+        next_index = None if given.get("next_index") is None else _decoded_key(given["next_index"])
+        return cls(given["current"], _decoded_key(given["index"]), seal, given.get("next"), next_index)
 
     def text(self) -> str:
         """Return what a key file holds."""
@@ -87,7 +90,11 @@ class Keys:
             "current": self.current,
             "seal": {key_id: base64.b64encode(key).decode() for key_id, key in self.seal.items()},
         }
-        return json.dumps(content if self.next is None else {**content, "next": self.next}) + "\n"
+        if self.next is not None:
+            content["next"] = self.next
+        if self.next_index is not None:
+            content["next_index"] = base64.b64encode(self.next_index).decode()
+        return json.dumps(content) + "\n"
 
     def write(self, path: Path) -> None:
         """Create `path`, readable by its owner alone, whole or not at all; SealKeyError if it exists."""
@@ -113,6 +120,15 @@ class Keys:
         ready = self.prepared()
         assert ready.next is not None
         return replace(ready, current=ready.next, next=None)
+
+    def reindexing(self) -> "Keys":
+        """Return the keys with an index key that is to follow; as they are, if there is one."""
+        return self if self.next_index is not None else replace(self, next_index=secrets.token_bytes(KEY_BYTES))
+
+    def reindexed(self) -> "Keys":
+        """Return the keys with the index key that follows in the place of the old one, which is gone."""
+        assert self.next_index is not None
+        return replace(self, index=self.next_index, next_index=None)
 
     def without(self, key_id: str) -> "Keys":
         """Return the keys without one that is neither current nor prepared."""

@@ -10,6 +10,7 @@ from riskengine.access.keys import DEFAULT_DAYS
 from riskengine.app import clock, make_home, open_seal, open_store
 from riskengine.audit import Audit
 from riskengine.cli.operator import operator
+from riskengine.cli.reindex import reindex
 from riskengine.cli.sealing import COMMANDS
 from riskengine.cli.shell import Shell, day, table
 from riskengine.errors import NotFound
@@ -17,7 +18,8 @@ from riskengine.errors import NotFound
 
 @click.group(short_help="Access keys of callers; the keys that seal.")
 def keys() -> None:
-    """Access keys of callers: create, list, revoke. Keys that seal: generate, status, rotate, reseal, retire."""
+    """Access keys of callers: create, list, revoke. Keys that seal: generate, status, rotate, reseal, retire,
+    reindex."""
 
 
 @keys.command(epilog="Example: riskengine keys create --name login-service --scope score --scope report")
@@ -90,5 +92,5 @@ def revoke(shell: Shell, key_id: str) -> None:
     click.echo(f"Key {key_id} ({row.name}) is revoked.", err=True)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, reindex):
     keys.add_command(_command)

@@ -26,6 +26,9 @@ class Database(Protocol):
     def writing(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that may write; it commits, or rolls back on an exception."""
 
+    def keep_others_out(self) -> None:
+        """Before the first connection: have each transaction raise StoreUnavailable while anybody else is connected."""
+
     def close(self) -> None:
         """Let go of all connections and threads."""
 
@@ -78,6 +81,13 @@ def opened(url: str, wait_seconds: float | None = None) -> Database:
     except (ArgumentError, KeyError, ModuleNotFoundError, ValueError):
         # Without the URL and the cause, which may quote a password.
         raise SettingsError("DATABASE_URL must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME") from None
+
+
+def opened_alone(url: str, wait_seconds: float) -> Database:
+    """Return the database for work beside which nobody may be connected."""
+    database = opened(url, wait_seconds)
+    database.keep_others_out()
+    return database
 
 
 # The same, of statements that go to the driver itself.

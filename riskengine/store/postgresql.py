@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from riskengine.errors import SettingsError, StoreUnavailable
 from riskengine.store.pipeline import Talk
-from riskengine.store.statements import FINDS, Row, inserts
+from riskengine.store.statements import FINDS, OTHERS, Row, inserts
 from riskengine.store.tables import EVENT_IDS, EVENTS, SPENT_TOKENS
 
 # A batch has 500 ms in all (DESIGN section 8): waiting for a lock may take half, a statement all of it.
@@ -72,6 +72,9 @@ INSERT INTO arrivals (turn, events)
 SELECT pg_current_xact_id()::text::bigint + {BASE}, given.events
 FROM unnest(%(new_events)b::bytea[]) AS given (events)
 ON CONFLICT (turn) DO UPDATE SET events = arrivals.events || excluded.events"""  # noqa: S608 (BASE is ours)
+_OTHERS = """\
+SELECT EXISTS (SELECT FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')"""
 
 # Untyped in SQLAlchemy.
 _DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -116,6 +119,7 @@ class Postgresql:
         event.listen(self.engine, "before_cursor_execute", self._catch_up)
         self._works: WeakKeyDictionary[Connection, _Work] = WeakKeyDictionary()
         self.reader: Engine = self.engine
+        self._alone = False
         self._writes = {name: _compiled(insert) for name, insert in inserts(_begun).items()}
         self._claim = _compiled(inserts(_begun)["event_ids"].returning(EVENT_IDS.c.event_key))
         self._spend = _compiled(inserts(_begun)["spent_tokens"].returning(SPENT_TOKENS.c.id))
@@ -135,8 +139,14 @@ class Postgresql:
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it commits, or rolls back on an exception. Its writes go out with the commit."""
         with self.engine.begin() as connection:
+            if self._alone and connection.exec_driver_sql(_OTHERS).scalar():
+                raise StoreUnavailable(OTHERS)
             yield connection
             self._works[connection].commit()
+
+    def keep_others_out(self) -> None:
+        """Have each transaction look who else has a session; a server at rest has some too."""
+        self._alone = True
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from riskengine.errors import SettingsError, StoreUnavailable
 from riskengine.store.checkpoint import Checkpoints
 from riskengine.store.line import line_of
-from riskengine.store.statements import FINDS, Row, inserts
+from riskengine.store.statements import FINDS, OTHERS, Row, inserts
 from riskengine.store.tables import EVENTS
 from riskengine.store.turn import turn_of
 
@@ -85,6 +85,10 @@ class Sqlite:
         with self._turn.taken(wait), self._line.taken(wait), self.engine.begin() as connection:
             yield connection
         self._checkpoints.wrote()
+
+    def keep_others_out(self) -> None:
+        """Have the first connection lock the whole file as long as it lives; the system lets go should it die."""
+        event.listen(self.engine, "connect", _take_alone, insert=True)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -212,6 +216,18 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=100000")
     # 64 MB: the inner pages of all indexes stay at hand, also of ten million events.
     connection.execute("PRAGMA cache_size=-64000")
+
+
+def _take_alone(connection: sqlite3.Connection, _record: object) -> None:
+    """Be the only connection; whoever has the file open, in WAL mode, holds a lock on it also between transactions."""
+    connection.execute(f"PRAGMA busy_timeout={round(WAIT_SECONDS * 1000)}")
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        raise StoreUnavailable(OTHERS) from error
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

@@ -8,6 +8,8 @@ from sqlalchemy import Column, Select, Table, select
 from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS, HISTORIES, REPORTS, SPENT_TOKENS
 
 Row = tuple[Any, ...]
+# What is said to whoever has to be alone and is not.
+OTHERS = "a server or another command has the database open: stop all of them first"
 
 # What is looked up by many keys at once: the rows wanted, and the column that must be among the keys.
 FINDS: dict[str, tuple[Select[Any], Column[Any]]] = {
