@@ -1,5 +1,5 @@
-"""Who turns requests away before they become work: when nothing more can wait, when a head does not come, and where too
-many wrong credentials came from.
+"""Who turns requests away before they become work: when nothing more can wait, when a head or a body does not come or
+does not end, and where too many wrong credentials came from.
 
 Turning away must cost next to nothing and hold up nothing. Through routes, look-up of the caller and decoding it cost
 half a decision; and a thousand refusals in one turn of the event loop kept those who had been taken in waiting a tenth
@@ -11,18 +11,17 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from riskengine.access import guesses
 from riskengine.api.calls import Door, header
-from riskengine.api.envelope import dressed, request_id_of
+from riskengine.api.envelope import request_id_of
 from riskengine.api.lane import PATH, Head, Lane
-from riskengine.api.problems import Problem, problem_of, respond
-from riskengine.api.proxies import Proxies
-from riskengine.errors import LimitReached, Overloaded
+from riskengine.api.proxies import MOST_HEADER_BYTES, Proxies
+from riskengine.api.refusal import FULL, LARGE, Refusal, slowed
 from riskengine.metrics import REQUESTS
 
 # What waits in the queue of live.
@@ -31,9 +30,14 @@ QUEUED = frozenset((b"/score", b"/score/batch"))
 KEYED = (b"/score", b"/events", b"/stats", b"/users", b"/blocks")
 # From the connection to the first byte, and from there to the end of the head.
 HEAD_SECONDS = 10.0
+# All of a head, and what one may have more that a believed proxy passed on: a certificate.
+HEAD_BYTES, PASSED_ON_BYTES = 16 * 1024, MOST_HEADER_BYTES
+# What comes after a head, as it is sent: several times what any body may have, for those in small chunks.
+MESSAGE_BYTES = 16 * 1024 * 1024
+# How long a client may take nothing of what is sent.
+TAKE_SECONDS = 30.0
 # Requests looked at in one turn of the event loop while nothing more can wait: some milliseconds.
 AT_ONCE = 32
-_MARK = "0" * 24
 _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
@@ -82,7 +86,9 @@ class Doorman(HttpToolsProtocol):
     door: Door | None
     _passed_on = False  # whether what comes on this connection was passed on by a proxy that is believed
     _tls: dict[Any, Any] | None = None
-    _timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None  # runs while a head is under way
+    _stalled: asyncio.TimerHandle | None = None  # runs while the client does not take what is sent
+    _piece = _head_bytes = _message_bytes = 0  # of what came: the last piece; of the head under way; of the message
     _head: Head | None = None  # of a request that may go down the lane, while its body is not whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -95,6 +101,7 @@ class Doorman(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._head_came()
+        self._takes()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -115,6 +122,7 @@ class Doorman(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of a head, not for ever."""
         super().on_message_begin()
+        self._message_bytes = 0
         if self._tls is not None:
             self.scope["extensions"] = {"tls": self._tls}
         if self._timer is None:
@@ -122,7 +130,13 @@ class Doorman(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Turn a request away, keep it for the lane, or let it go on."""
+        if self.transport.is_closing():
+            return
+        is_large = self._is_large()
         self._head_came()
+        if is_large:
+            self._close()
+            return
         if self._passed_on:
             self.proxies.believe(cast(Any, self.scope))
         path = self.url.partition(b"?")[0]
@@ -130,7 +144,7 @@ class Doorman(HttpToolsProtocol):
             return
         if path in QUEUED and self._is_simple():
             if self.full():
-                self._turn_away(path, _FULL)
+                self._turn_away(path, FULL)
                 return
             if self.lane is not None and self.url == PATH.encode() and self.parser.get_method() == b"POST":
                 self._head, self._body = self.lane.plain(self.headers), b""
@@ -158,8 +172,28 @@ class Doorman(HttpToolsProtocol):
             self._go_on()
             super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was sent, not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(TAKE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        self._takes()
+        super().resume_writing()
+
     def _feed(self, data: bytes) -> None:
+        self._piece = len(data)
+        self._message_bytes += self._piece
+        if self._timer is not None:
+            self._head_bytes += self._piece
         super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._timer is not None and self._head_bytes > self._most():
+            self._close()
+        elif self._message_bytes > MESSAGE_BYTES:
+            self.transport.close()
         if self._head is not None:  # the rest of the body may never come
             self._head = None
             self._go_on()
@@ -187,6 +221,28 @@ class Doorman(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._head_bytes = 0
+
+    def _takes(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _most(self) -> int:
+        return HEAD_BYTES + PASSED_ON_BYTES if self._passed_on else HEAD_BYTES
+
+    def _is_large(self) -> bool:
+        """Return whether the head that has come is too large; it is measured where it can be."""
+        if max(self._piece, self._head_bytes) <= HEAD_BYTES:
+            return False
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._most()
+
+    def _close(self) -> None:
+        """End the connection, whose head is too large; say so if nothing else is being said."""
+        if self.scope is not None and (self.cycle is None or self.cycle.response_complete):
+            self.cycle = _ANSWERED
+            self._turn_away(b"", LARGE)
+        self.transport.close()
 
     def _is_simple(self) -> bool:
         """Return whether this request can be answered from here: alone on a connection that stays open."""
@@ -208,22 +264,22 @@ class Doorman(HttpToolsProtocol):
         cycle = Cycle()
         self.cycle = cast(Any, cycle)
         self.flow.pause_reading()
-        self.loop.call_later(guesses.SLOWED_SECONDS, self._tell_late, cycle, path, _slowed(seconds), scope)
+        self.loop.call_later(guesses.SLOWED_SECONDS, self._tell_late, cycle, path, slowed(seconds), scope)
         return True
 
-    def _tell_late(self, cycle: "Cycle", path: bytes, refusal: "Refusal", scope: Any) -> None:
+    def _tell_late(self, cycle: "Cycle", path: bytes, refusal: Refusal, scope: Any) -> None:
         cycle.response_complete = True
         if not cycle.disconnected and not self.transport.is_closing():
             self._refuse(path, refusal, scope)
             if not cycle.keep_alive:
                 self.transport.close()
 
-    def _turn_away(self, path: bytes, refusal: "Refusal") -> None:
+    def _turn_away(self, path: bytes, refusal: Refusal) -> None:
         if self.cycle is None:
             self.cycle = _ANSWERED  # what is left of the request is passed over
         self._refuse(path, refusal, dict(self.scope))
 
-    def _refuse(self, path: bytes, refusal: "Refusal", scope: dict[str, Any]) -> None:
+    def _refuse(self, path: bytes, refusal: Refusal, scope: dict[str, Any]) -> None:
         REQUESTS.labels(path.decode() if path in QUEUED else "none", str(refusal.status)).inc()
         self.transport.write(refusal.to(request_id_of(scope)))
         self.on_response_complete()
@@ -266,35 +322,3 @@ def _tls_of(connection: ssl.SSLObject | None) -> dict[Any, Any] | None:
 
 
 _ANSWERED: Any = Cycle(response_complete=True)
-
-
-class Refusal:
-    """The whole answer to requests that are turned away, made ready."""
-
-    def __init__(self, problem: Problem) -> None:
-        response = respond(problem, _MARK)
-        lines = b"".join(b"%b: %b\r\n" % line for line in dressed(response.raw_headers, _MARK))
-        body = bytes(response.body)
-        self.status = response.status_code
-        self._whole = STATUS_LINE[self.status] + lines + b"\r\n" + body
-        self._bytes, self._marks = len(body), body.count(_MARK.encode())
-        self._length = b"content-length: %d" % self._bytes
-
-    def to(self, request_id: str) -> bytes:
-        """Return the answer to the request of this id."""
-        length = b"content-length: %d" % (self._bytes + self._marks * (len(request_id) - len(_MARK)))
-        return self._whole.replace(self._length, length).replace(_MARK.encode(), request_id.encode())
-
-
-_FULL = Refusal(problem_of(Overloaded()))
-
-
-def _slowed(seconds: int) -> Refusal:
-    """Return what is told to who has to wait so long, and count that."""
-    error = guesses.refusal(seconds)
-    return _ready(str(error), error.seconds)
-
-
-@lru_cache(128)
-def _ready(sentence: str, seconds: int) -> Refusal:
-    return Refusal(problem_of(LimitReached(sentence, seconds)))

@@ -58,6 +58,7 @@ NOT_JSON = Kind(415, "unsupported-media-type", "The content type is not applicat
 NOT_FORM = Kind(415, "not-a-form", "The content type is not application/x-www-form-urlencoded.")
 INVALID = Kind(422, "invalid-input", "The body breaks the contract.")
 TOO_MANY = Kind(429, "too-many-requests", "Too many requests.")
+HEAD_TOO_LARGE = Kind(431, "head-too-large", "The head of the request is too large.")
 INTERNAL = Kind(500, "internal-error", "Something went wrong on our side.")
 OVERLOADED = Kind(503, "overloaded", "Too many requests are waiting.")
 UNAVAILABLE = Kind(503, "store-unavailable", "The store does not answer.")
@@ -65,8 +66,8 @@ NOT_READY = Kind(503, "not-ready", "The service is not ready.")
 
 KINDS = (
     MALFORMED, UNKNOWN_PARAMETER, INVALID_PARAMETER, BAD_REQUEST, NO_TOKEN, UNAUTHENTICATED, NO_CLIENT, FORBIDDEN,
-    NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, NOT_FORM, INVALID, TOO_MANY, INTERNAL,
-    OVERLOADED, UNAVAILABLE, NOT_READY,
+    NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_SLOW, TOO_LARGE, NOT_JSON, NOT_FORM, INVALID, TOO_MANY,
+    HEAD_TOO_LARGE, INTERNAL, OVERLOADED, UNAVAILABLE, NOT_READY,
 )  # fmt: skip
 # What may be tried again: the answer says when.
 LATER = (429, 503)

@@ -28,6 +28,7 @@ from riskengine.errors import (
 
 COOKIE = "__Host-riskengine"
 FORM_BYTES = 16 * 1024
+FORM_SECONDS = 10.0
 SIGN_IN = "/console/sign-in"
 # Where a sign-in may lead: a page of ours, nothing that a browser could take for another host.
 _OURS = re.compile(r"/console(/[A-Za-z0-9._:~-]+)*")
@@ -181,10 +182,14 @@ def see(path: str) -> Response:
 async def form_of(request: Request) -> Form:
     """Return the fields of a form; of one given twice the last."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise AccessDenied("This form is too large.")
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_BYTES:
+                    raise AccessDenied("This form is too large.")
+    except TimeoutError as error:
+        raise AccessDenied("This form did not come in time.") from error
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
