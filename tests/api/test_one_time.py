@@ -172,6 +172,7 @@ RIGHT: dict[str, Any] = {
     "/score/preview": {"user_id": "ana", "ip": NEW_YORK},
     "/events/{event_id}/report": {"result": "step_up_passed"},
     "/users/remediate": {"user_id": "nobody"},
+    "/events/verdicts": {"filters": {}, "result": "dismissed"},
     "/blocks": {"value": "203.0.113.1", "for": "1m", "why": "a test"},
 }
 

@@ -166,6 +166,7 @@ PAGES = {
     "search": "/console/search",
     "event": f"/console/events/{EVENT}",
     "policy": "/console/policy",
+    "blocks": "/console/blocks",
     "status": "/console/status",
     "refused": "/console/events/none",
 }
