@@ -17,7 +17,7 @@ from riskengine.errors import Fault, InvalidInput
 CONTEXT_BYTES = 4096
 _EVENT_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 # A control character as JSON writes it: an escape that is not itself escaped. Line ends and tabs are let be.
-_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])|\x7f")
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u00[01]|[bf])|[\x7f-\x9f]")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,40})?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}

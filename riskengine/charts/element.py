@@ -1,11 +1,9 @@
 """What every picture is made of: elements whose text and attributes may hold anything."""
 
-import re
 from collections.abc import Mapping
 from html import escape
 
-# XML 1.0 has no way to write these characters.
-_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from riskengine.visible import visible_lines
 
 
 def element(name: str, attributes: Mapping[str, str | float], text: str = "") -> str:
@@ -22,7 +20,7 @@ def element(name: str, attributes: Mapping[str, str | float], text: str = "") ->
 
 def clean(text: str) -> str:
     """Return text as it stands in a picture, whatever it holds."""
-    return escape(_UNSPEAKABLE.sub("\ufffd", text))
+    return escape(visible_lines(text))
 
 
 def number(value: float) -> str:

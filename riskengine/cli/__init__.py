@@ -40,6 +40,7 @@ from riskengine.errors import (
     SettingsError,
     StoreUnavailable,
 )
+from riskengine.visible import visible_lines
 
 _EXAMPLES = """
 
@@ -86,7 +87,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except RiskEngineError as error:
-        click.echo(f"riskengine: {error}", err=True)
+        click.echo(visible_lines(f"riskengine: {error}"), err=True)
         code = exit_code(error)
     sys.exit(code if isinstance(code, int) else 0)
 

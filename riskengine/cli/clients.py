@@ -17,6 +17,7 @@ from riskengine.cli.operator import operator
 from riskengine.cli.shell import Shell, day, table
 from riskengine.errors import Fault, InvalidInput
 from riskengine.store.contract import ClientRow
+from riskengine.visible import visible
 
 
 @click.group(short_help="Clients that ask for tokens: create, list, rotate, revoke.")
@@ -62,7 +63,7 @@ def create(
         row, secret = Clients(store).create(name, scopes, realm, now, days, one_time=one_time, certificate=thumbprint)
         audit.record(now, realm, operator(), "client.create", row.id, name=name, scopes=list(row.scopes))
     _show(row, secret, as_json)
-    click.echo(f"Client {row.id} ({name}) works until {day(row.expires_at)}.", err=True)
+    click.echo(f"Client {row.id} ({visible(name)}) works until {day(row.expires_at)}.", err=True)
 
 
 @clients.command("list", epilog="Example: riskengine clients list")
@@ -118,7 +119,7 @@ def revoke(shell: Shell, client_id: str) -> None:
         audit = Audit(store, open_seal(settings, store))
         row = Clients(store).revoke(client_id, now)
         audit.record(now, row.realm, operator(), "client.revoke", row.id, name=row.name)
-    click.echo(f"Client {row.id} ({row.name}) is revoked.", err=True)
+    click.echo(f"Client {row.id} ({visible(row.name)}) is revoked.", err=True)
 
 
 def _show(row: ClientRow, secret: str | None, as_json: bool) -> None:

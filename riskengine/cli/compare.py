@@ -25,6 +25,7 @@ from riskengine.errors import NotFound
 from riskengine.readers.log import Rejected
 from riskengine.replay.lines import Summary, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
+from riskengine.visible import visible_lines
 
 STORED = "stored"
 # Options that say where answers go, or that reach the store: a comparison writes figures, and changes nothing.
@@ -107,7 +108,7 @@ def compare_log(context: click.Context, log: Callable[[], Any], reject: Callable
         figures = compare(decided_twice(read, ordered, before, after, reject, progress), _naming(given))
     summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in opened.sources]
     if not given["quiet"]:
-        click.echo("\n".join(summary.lines()), err=True)
+        click.echo(visible_lines("\n".join(summary.lines())), err=True)
     one, other = (Reports(run.summary.reports, run.summary.refused_reports) for run in (before, after))
     return Compared(figures, one, other, rejected=bool(before.summary.rejected or summary.rejected))
 

@@ -21,6 +21,7 @@ from riskengine.settings import Settings
 from riskengine.store.contract import Store
 from riskengine.store.schema import is_behind, schema_status
 from riskengine.store.sql import SqlStore
+from riskengine.visible import visible
 
 OK, LOOK, WRONG, DOWN = "ok", "look", "WRONG", "DOWN"
 _CODES = {WRONG: 4, DOWN: 5}
@@ -47,7 +48,7 @@ def doctor(shell: Shell) -> int:
     """
     findings = list(examine(shell))
     for finding in findings:
-        click.echo(f"{finding.state:5}  {finding.topic:12}  {finding.says}")
+        click.echo(f"{finding.state:5}  {finding.topic:12}  {visible(finding.says)}")
     return min((_CODES[finding.state] for finding in findings if finding.state in _CODES), default=0)
 
 

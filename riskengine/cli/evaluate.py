@@ -27,6 +27,7 @@ from riskengine.readers.lines import STDIN
 from riskengine.readers.opened import AUTO
 from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.settings import Settings
+from riskengine.visible import visible_lines
 
 # Options that say how the figures are shown, not what they are.
 _OUTPUTS = ("report", "json_", "quiet")
@@ -116,7 +117,7 @@ def evaluate(
     about = _provenance(context, sample, judge)
     found = evaluation.evaluate(sample, len(known), base_rates or evaluation.BASE_RATES)
     if not quiet:
-        click.echo("\n".join(summary.lines()), err=True)
+        click.echo(visible_lines("\n".join(summary.lines())), err=True)
     click.echo(as_json(about, found) if json_ else "\n".join(text_lines(facts(about, found.coverage), sections(found))))
     if report is not None:
         write_page(report, page(about, found))

@@ -14,6 +14,7 @@ from riskengine.engine.saved import opened
 from riskengine.engine.tokens import Tokeniser
 from riskengine.errors import NotFound, SettingsError
 from riskengine.explain import explain as explained
+from riskengine.visible import visible
 
 
 @click.command(
@@ -39,11 +40,11 @@ def explain(shell: Shell, event_id: str, answers: Path | None, realm: str) -> No
     score = f"with a score of {answer['score']:g} ({answer['level']})"
     click.echo(f"{answer['decision']}{observed} {score}, {answer['occurred_at']}")
     for reason in answer["reasons"]:
-        click.echo(f"  {reason['points']:5.1f}  {reason['message']}  [{reason['code']}]")
+        click.echo(f"  {reason['points']:5.1f}  {visible(reason['message'])}  [{reason['code']}]")
     for one in answer.get("vouched", []):
         click.echo(f"  {-one['points']:5.1f}  taken back: the {one['by']} is trusted")
     for sentence in explained(answer):
-        click.echo(sentence)
+        click.echo(visible(sentence))
 
 
 def _stored(shell: Shell, event_id: str, realm: str) -> dict[str, Any]:

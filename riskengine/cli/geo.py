@@ -16,6 +16,7 @@ from riskengine.locate.manifest import Manifest
 from riskengine.locate.status import Status
 from riskengine.locate.status import status as state_of
 from riskengine.settings import Settings
+from riskengine.visible import visible_json
 
 
 @click.group(short_help="Geolocation data: fetch, status, lookup, accept, rollback.")
@@ -62,7 +63,7 @@ def lookup(shell: Shell, address: str) -> None:
     except ValueError as error:
         raise click.BadParameter("is not an IPv4 or IPv6 address", param_hint="IP") from error
     locator = open_locator(shell.settings())
-    click.echo(json.dumps(locator.explain(address), ensure_ascii=False, indent=2))
+    click.echo(visible_json(json.dumps(locator.explain(address), ensure_ascii=False, indent=2).encode()))
     click.echo("\n".join(locator.source().attribution), err=True)
 
 

@@ -14,6 +14,7 @@ from riskengine.cli.reindex import reindex
 from riskengine.cli.sealing import COMMANDS
 from riskengine.cli.shell import Shell, day, table
 from riskengine.errors import NotFound
+from riskengine.visible import visible
 
 
 @click.group(short_help="Access keys of callers; the keys that seal.")
@@ -45,7 +46,7 @@ def create(shell: Shell, name: str, scopes: tuple[str, ...], realm: str, days: i
         token, row = Access(store).create(name, scopes, realm, now, days)
         audit.record(now, realm, operator(), "key.create", row.id, name=name, scopes=list(row.scopes))
     click.echo(token)
-    click.echo(f"Key {row.id} ({name}) works until {day(row.expires_at)}.", err=True)
+    click.echo(f"Key {row.id} ({visible(name)}) works until {day(row.expires_at)}.", err=True)
 
 
 @keys.command("list", epilog="Example: riskengine keys list")
@@ -89,7 +90,7 @@ def revoke(shell: Shell, key_id: str) -> None:
             raise NotFound("There is no access key with this id; `riskengine keys list` shows them.")
         Access(store).revoke(key_id, now)
         audit.record(now, row.realm, operator(), "key.revoke", key_id, name=row.name)
-    click.echo(f"Key {key_id} ({row.name}) is revoked.", err=True)
+    click.echo(f"Key {key_id} ({visible(row.name)}) is revoked.", err=True)
 
 
 for _command in (*COMMANDS, reindex):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from riskengine.inquiry.found import Found
+from riskengine.visible import visible
 
 HEADS = ("time", "decision", "score", "user", "ip", "place", "network", "why")
 _LONGEST_CELL = 44
@@ -23,11 +24,9 @@ def _cut(text: str) -> str:
 
 
 def plain(text: Any) -> str:
-    """Return what a caller sent as text that no terminal obeys: what is not printed stands as its number.
+    """Return what a caller sent as text that no terminal obeys.
 
-    >>> plain("a\\x1b[31mb\\u202ec"), plain("São 東京"), plain(None)
-    ('a<U+001B>[31mb<U+202E>c', 'São 東京', '-')
+    >>> plain("a\\x1b[31mb"), plain(None)
+    ('a<U+001B>[31mb', '-')
     """
-    if text is None:
-        return "-"
-    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in str(text))
+    return "-" if text is None else visible(str(text))

@@ -13,6 +13,7 @@ from riskengine.cli.sealing import sealing
 from riskengine.cli.shell import Shell
 from riskengine.errors import RiskEngineError
 from riskengine.upkeep.person import Erasure, Person, checkpoint
+from riskengine.visible import visible_json
 
 _REALM = click.option("--realm", default=DEFAULT_REALM, show_default=True, help="Whose data it is.")
 
@@ -34,7 +35,7 @@ def export(shell: Shell, user: str, realm: str) -> None:
         audit = Audit(parts.store, parts.seal)
         audit.record(clock(), realm, operator(), "person.export", "person", user_id=user)
         held = person.held()
-    click.echo(json.dumps(held, ensure_ascii=False, indent=2))
+    click.echo(visible_json(json.dumps(held, ensure_ascii=False, indent=2).encode()))
     click.echo(f"{len(held['events']):,} events and {len(held['reports']):,} reports.", err=True)
 
 

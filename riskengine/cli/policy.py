@@ -19,6 +19,7 @@ from riskengine.policy.policy import Policy
 from riskengine.settings import Settings
 from riskengine.store.contract import PolicyRow
 from riskengine.store.sql import SqlStore
+from riskengine.visible import visible
 
 AS_WRITTEN = "as-written"
 LISTED = 20
@@ -39,7 +40,7 @@ def check(file: Path) -> None:
     """Say whether FILE is a policy; exit 4 with the line and the key when it is not. What is odd is a warning."""
     _, found = read_file(file)
     _warn(found)
-    click.echo(f"{file} is right: policy {found.name}, version {found.version}, mode {found.mode}.")
+    click.echo(f"{file} is right: policy {visible(found.name)}, version {found.version}, mode {found.mode}.")
 
 
 @policy.command(epilog="Example: riskengine policy show > my-policy.toml")
@@ -49,7 +50,7 @@ def show(shell: Shell) -> None:
     settings = shell.settings()
     row, text, found = in_force(settings)
     source = f"from {settings.policy_file}" if row is None else _said(row)
-    click.echo(f"Policy {found.name}, version {found.version}, {source}", err=True)
+    click.echo(f"Policy {visible(found.name)}, version {found.version}, {source}", err=True)
     click.echo(text, nl=False)
 
 
@@ -163,7 +164,7 @@ def _warn(found: Policy) -> None:
 def _tell(row: PolicyRow) -> None:
     found = policy_of(row)
     how = "as written" if row.mode is None else "set, whatever the policy states; `policy mode as-written` lifts it"
-    click.echo(f"Policy {row.name}, version {row.version}, is in force, mode {found.mode} ({how}).", err=True)
+    click.echo(f"Policy {visible(row.name)}, version {row.version}, is in force, mode {found.mode} ({how}).", err=True)
 
 
 def _said(row: PolicyRow) -> str:

@@ -28,6 +28,7 @@ from riskengine.seal import Seal
 from riskengine.settings import Settings
 from riskengine.store.database import opened as open_database
 from riskengine.upkeep.reorder import Reordering
+from riskengine.visible import visible_lines
 from riskengine.writers.answers import NDJSON, OUT_FORMATS, format_of, open_answers
 from riskengine.writers.ndjson import open_ndjson
 from riskengine.writers.rejects import open_rejects
@@ -167,7 +168,7 @@ def replay(
                     summary.reordered += order.reorder(user)
                     progress(1)
     if not quiet:
-        click.echo("\n".join(summary.lines()), err=True)
+        click.echo(visible_lines("\n".join(summary.lines())), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
 
 

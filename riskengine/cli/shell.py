@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from riskengine.cli.progress import Progress
 from riskengine.settings import Settings, load
+from riskengine.visible import visible, visible_json
 
 FINISHED_WITH_REJECTS = 3
 
@@ -31,7 +32,8 @@ class Shell:
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows with their columns under each other."""
+    """Print rows with their columns under each other, whatever their cells hold."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -82,4 +84,4 @@ def again(context: click.Context, but: Collection[str]) -> str:
 def as_json(provenance: Any, figures: Any) -> str:
     """Return figures (a dataclass with slots) as JSON to read: `provenance`, and their fields."""
     body = {"provenance": provenance, **{name: getattr(figures, name) for name in figures.__slots__}}
-    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
+    return visible_json(msgspec.json.format(msgspec.json.encode(body), indent=2)).decode()

@@ -1,7 +1,6 @@
 """Pages as HTML: templates that escape all they are given, and the headers a browser is held to."""
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from riskengine.charts.hours import STYLE as HOURS_STYLE
 from riskengine.charts.plot import STYLE as PLOT_STYLE
 from riskengine.charts.world import STYLE as MAP_STYLE
+from riskengine.visible import visible_lines
 
 FOLDER = Path(__file__).parent
 LONGEST = 2_000  # characters of one value; hardly any screen shows more
@@ -31,10 +31,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-# Control characters, and those that turn the direction of what stands beside them: shown by number, never obeyed.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 
 
 def _read(name: str) -> str:
@@ -54,13 +50,13 @@ def shown(value: Any) -> Any:
     """Return a value as it stands on a page: nothing for None, and text without what a screen would obey.
 
     >>> shown("a\\x1b[2Jb\\u202ec"), shown(None)
-    ('a\\\\u001b[2Jb\\\\u202ec', '')
+    ('a<U+001B>[2Jb<U+202E>c', '')
     """
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Markup):
-        visible = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value[:LONGEST])
-        return visible if len(value) <= LONGEST else f"{visible}… ({len(value):,} characters)"
+        seen = visible_lines(value[:LONGEST])
+        return seen if len(value) <= LONGEST else f"{seen}… ({len(value):,} characters)"
     return value
 
 

@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from riskengine.charts.plot import STYLE
 from riskengine.document.section import Listing, Section
+from riskengine.visible import visible_lines
 
-_PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
-    (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-)
+
+def _shown(value: Any) -> Any:
+    return visible_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+_PAGE = jinja2.Environment(
+    autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
+).from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from riskengine.document.section import Listing, Section
+from riskengine.visible import visible
 
 COLUMNS = 100
 _LONGEST_NAME = 28
@@ -11,11 +12,11 @@ _GAP = "  "
 
 
 def text_lines(facts: Sequence[tuple[str, str]], sections: Sequence[Section | Listing]) -> Iterator[str]:
-    """Yield the lines; `facts` are names and sentences, the one called "again" a command."""
-    yield from _facts(facts)
+    """Yield the lines, whatever the texts hold; `facts` are names and sentences, the one called "again" a command."""
+    yield from map(visible, _facts(facts))
     for section in sections:
         yield ""
-        yield from _table(section) if isinstance(section, Section) else _listing(section)
+        yield from map(visible, _table(section) if isinstance(section, Section) else _listing(section))
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> Iterator[str]:

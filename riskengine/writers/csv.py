@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from riskengine.check import format_time
+from riskengine.visible import visible_lines
 from riskengine.writers.columns import COLUMNS, Kind, flat
 from riskengine.writers.target import Sink
 
@@ -47,9 +48,10 @@ def _cell(kind: Kind, value: Any) -> str:
 
 
 def defused(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: with an apostrophe in front where it might.
+    """Return a text that no spreadsheet takes for a formula, with an apostrophe in front where it might, and no screen
+    obeys.
 
-    >>> defused("=1+1"), defused("ana"), defused("a=b")
-    ("'=1+1", 'ana', 'a=b')
+    >>> defused("=1+1"), defused("ana"), defused("a=b"), defused("a\\u202eb")
+    ("'=1+1", 'ana', 'a=b', 'a<U+202E>b')
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return visible_lines(f"'{text}" if text.startswith(_FORMULA) else text)

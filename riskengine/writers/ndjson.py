@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from riskengine.visible import visible_json
 from riskengine.writers.target import Sink, open_target
 
 
@@ -18,12 +19,15 @@ class Ndjson:
         self._encode = msgspec.json.Encoder().encode
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Write one row as a line of UTF-8: keys in the order given, None and NaN as null, other numbers exactly."""
-        self._sink.write(self._encode(row) + b"\n")
+        """Write one row as a line of UTF-8: keys in the order given, None and NaN as null, other numbers exactly.
+
+        What a terminal would obey is written as an escape, which means the same.
+        """
+        self._sink.write(visible_json(self._encode(row)) + b"\n")
 
     def write_lines(self, lines: Sequence[bytes]) -> None:
         """Write rows that are lines already."""
-        self._sink.write(b"".join(lines))
+        self._sink.write(visible_json(b"".join(lines)))
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_hostile_names_are_text(browser: Browser, user: str, ago: Callable[[floa
     browser.sign_in("events:read", "verdict")
 
     pages = [browser.get(path).text for path in ("/console/blocks", f"/console/events/{event_id}")]
-    choice = what(pages[1], "device:<img src=x onerror=alert(1)>\\u202e")
+    choice = what(pages[1], "device:<img src=x onerror=alert(1)><U+202E>")
     asked = browser.post("/console/blocks", None, what=choice, why=HOSTILE, csrf=browser.csrf(), **{"for": "1h"})
 
     for page in (*pages, asked.text):
