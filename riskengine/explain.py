@@ -20,7 +20,7 @@ def explain(answer: Mapping[str, Any]) -> list[str]:
     >>> for sentence in explain(answer):
     ...     print(sentence)
     The score of 52.5 reached the 40 from which a second factor is asked for.
-    Without new_device (40 points) it would have been allowed, at 12.5.
+    Without "new device" (40 points) it would have been allowed, at 12.5.
     """
     if "step_up_at" not in answer["policy"]:
         return []
@@ -66,14 +66,19 @@ def _enough(score: float, limit: float, scored: Sequence[Mapping[str, Any]]) -> 
     single = [reason for reason in scored if round(score - reason["points"], 1) < limit]
     if single:
         return [
-            f"Without {one['code']} ({one['points']:g} points) it would have been allowed, at "
+            f"Without {_quoted(one['code'])} ({one['points']:g} points) it would have been allowed, at "
             f"{round(score - one['points'], 1):g}."
             for one in single
         ]
     left, taken = score, []
     for reason in scored:
         left = round(left - reason["points"], 1)
-        taken.append(reason["code"])
+        taken.append(_quoted(reason["code"]))
         if left < limit:
             break
-    return [f"No single reason decided: only without {', '.join(taken)} would it have been allowed."]
+    return [f"No single reason decided: only without {' and '.join(taken)} would it have been allowed."]
+
+
+def _quoted(code: str) -> str:
+    """Return the name of a reason as it stands in a sentence."""
+    return '"' + code.replace("_", " ") + '"'

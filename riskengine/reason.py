@@ -105,7 +105,7 @@ def _new(evidence: Evidence, attribute: str, named: str, value: str | None) -> t
     facts = {attribute: value, "logins": logins, "seen_before": seen}
     if seen:
         return f"{named[0].upper()}{named[1:]} is not trusted yet for this user", facts
-    return f"First login from {named}" + (f" in {logins + 1}" if logins > 1 else ""), facts
+    return f"First login from {named}" + (f" in {logins + 1} logins" if logins > 1 else ""), facts
 
 
 def _country(evidence: Evidence) -> tuple[str, dict[str, Any]]:
@@ -177,30 +177,36 @@ def _resource(evidence: Evidence) -> tuple[str, dict[str, Any]]:
     return f"{what} is sensitive and is entered from a device not trusted yet", {"resource": what}
 
 
+def _window(evidence: Evidence) -> str:
+    """Return for how long attempts are counted, as it follows "the last"."""
+    spelled = spell_time(evidence.window_minutes * 60)
+    return spelled.removeprefix("1 ")
+
+
 def _failures(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    minutes = spell_time(evidence.window_minutes * 60)
+    window = _window(evidence)
     count = evidence.user_failures
     facts = {"failures": count, "minutes": evidence.window_minutes}
-    return f"{count} failed attempts on this user in the last {minutes}", facts
+    return f"{count} failed attempts on this user in the last {window}", facts
 
 
 def _address(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    minutes = spell_time(evidence.window_minutes * 60)
+    window = _window(evidence)
     failures, attempts = evidence.address_failures, evidence.address_attempts
     found = {"failures": failures, "attempts": attempts, "prefix_failures": evidence.prefix_failures}
     found["minutes"] = evidence.window_minutes
     if evidence.prefix_failures > failures * 2:
-        return f"{evidence.prefix_failures} failed attempts from this part of the network in {minutes}", found
-    return f"{failures} of {attempts} attempts from this address failed in the last {minutes}", found
+        return f"{evidence.prefix_failures} failed attempts from this part of the network in the last {window}", found
+    return f"{failures} of {attempts} attempts from this address failed in the last {window}", found
 
 
 def _spray(evidence: Evidence) -> tuple[str, dict[str, Any]]:
-    minutes = spell_time(evidence.window_minutes * 60)
+    window = _window(evidence)
     count, wider = evidence.address_users, evidence.prefix_users
     facts = {"users": count, "prefix_users": wider, "minutes": evidence.window_minutes}
     if wider > count * 2:
-        return f"{wider} different users were tried in vain from this part of the network in the last {minutes}", facts
-    return f"{count} different users were tried in vain from this address in the last {minutes}", facts
+        return f"{wider} different users were tried in vain from this part of the network in the last {window}", facts
+    return f"{count} different users were tried in vain from this address in the last {window}", facts
 
 
 def _shared(evidence: Evidence) -> tuple[str, dict[str, Any]]:

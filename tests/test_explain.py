@@ -48,7 +48,7 @@ ASKS = "it asks from 40 on."
             answer(DEVICE, PLACE),
             [
                 "The score of 50 reached the 40 from which a second factor is asked for.",
-                "Without new_device (40 points) it would have been allowed, at 10.",
+                'Without "new device" (40 points) it would have been allowed, at 10.',
             ],
             id="one_reason_was_enough_to_matter",
         ),
@@ -56,8 +56,8 @@ ASKS = "it asks from 40 on."
             answer(("new_country", 30.0), NETWORK),
             [
                 "The score of 50.5 reached the 40 from which a second factor is asked for.",
-                "Without new_country (30 points) it would have been allowed, at 20.5.",
-                "Without new_network (20.5 points) it would have been allowed, at 30.",
+                'Without "new country" (30 points) it would have been allowed, at 20.5.',
+                'Without "new network" (20.5 points) it would have been allowed, at 30.',
             ],
             id="each_of_two_was_needed",
         ),
@@ -65,7 +65,7 @@ ASKS = "it asks from 40 on."
             answer(("new_country", 40.0), DEVICE, NETWORK),
             [
                 "The score of 100.5 reached the 40 from which a second factor is asked for.",
-                "No single reason decided: only without new_country, new_device would it have been allowed.",
+                'No single reason decided: only without "new country" and "new device" would it have been allowed.',
             ],
             id="several_had_to_go",
         ),
@@ -127,7 +127,7 @@ ASKS = "it asks from 40 on."
             answer(DEVICE, decision="allow", would_be="step_up"),
             [
                 "The score of 40 reached the 40 from which a second factor is asked for.",
-                "Without new_device (40 points) it would have been allowed, at 0.",
+                'Without "new device" (40 points) it would have been allowed, at 0.',
             ],
             id="observing_it_tells_what_would_have_been",
         ),
@@ -135,7 +135,7 @@ ASKS = "it asks from 40 on."
             answer(DEVICE, policy={"step_up_at": 25.0}),
             [
                 "The score of 40 reached the 25 from which a second factor is asked for.",
-                "Without new_device (40 points) it would have been allowed, at 0.",
+                'Without "new device" (40 points) it would have been allowed, at 0.',
             ],
             id="a_group_with_a_threshold_of_its_own",
         ),

@@ -19,7 +19,7 @@ from riskengine.decision import DECISIONS, LEVELS
 from riskengine.errors import InvalidInput
 from riskengine.event import ACTIONS, OUTCOMES, STATES
 from riskengine.inquiry.filters import FILTERS, PERSONAL, SEVERAL
-from riskengine.inquiry.inquiry import ORDERS, Page
+from riskengine.inquiry.inquiry import ORDERS, Page, Total
 from riskengine.network import KINDS
 
 LIMIT = 50
@@ -62,9 +62,10 @@ async def show(request: Request, visitor: Visitor) -> Response:
 
 
 async def _show(request: Request, visitor: Visitor, wanted: dict[str, str]) -> Response:
-    page = await asyncio.to_thread(_found, request, visitor, wanted)
+    page, total = await asyncio.to_thread(_found, request, visitor, wanted)
     following = None if page.next is None else f"{request.url.path}?after={page.next}"
     told = _empty(wanted, visitor) | {
+        "total": total,
         "rows": [row_of(one, visitor) for one in page.events],
         "tallies": tallies(page.events, visitor) if wanted else [],
         "next": following,
@@ -75,11 +76,14 @@ async def _show(request: Request, visitor: Visitor, wanted: dict[str, str]) -> R
     return rendered(request, "search.html", **told, faults=[], credits=credits(request))
 
 
-def _found(request: Request, visitor: Visitor, wanted: dict[str, str]) -> Page:
+def _found(request: Request, visitor: Visitor, wanted: dict[str, str]) -> tuple[Page, Total | None]:
+    """Return a page of what is found, and of how many events it is one, where that is told without opening them."""
     inquiry = office_of(request).inquiry
     filters = inquiry.filters(given_of(wanted), visitor.caller.realm)
     order, after = wanted.get("order", "time"), request.query_params.get("after")
-    return inquiry.search(asker(visitor), filters, order=order, limit=LIMIT, after=after)
+    page = inquiry.search(asker(visitor), filters, order=order, limit=LIMIT, after=after)
+    whole = page.next is None and after is None
+    return page, None if whole or filters.sealed else inquiry.total(asker(visitor), filters)
 
 
 def given_of(wanted: dict[str, str]) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _empty(wanted: dict[str, str], visitor: Visitor) -> dict[str, Any]:
         for name in FIELDS
     ]
     about = [_label(name) for name in wanted if name in hidden]
-    return {"fields": fields, "rows": [], "tallies": [], "next": None, "blocks": [], "search": None,
+    return {"fields": fields, "rows": [], "total": None, "tallies": [], "next": None, "blocks": [], "search": None,
             "hidden": about, "searched": False}  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from riskengine.charts.plot import Axis, Bar, bar_chart
 from riskengine.charts.world import Leg, Spot, plausibility, world_map
-from riskengine.console.render import picture
+from riskengine.console.render import moment, picture
 from riskengine.policy.policy import SIGNALS
 from riskengine.reason import spell_time
 
@@ -24,14 +24,14 @@ def headline(answer: Mapping[str, Any]) -> str:
     return str(reasons[0]["message"] if reasons else _ALLOWED)
 
 
-def bars(answer: Mapping[str, Any]) -> Markup:
-    """Return every signal that gave points as a bar, strongest first."""
+def bars(answer: Mapping[str, Any]) -> Markup | None:
+    """Return every signal that gave points as a bar, strongest first; None where none did."""
     found = [
         Bar(reason["code"].replace("_", " "), reason["points"], None, None, f"{reason['points']:g}")
         for reason in answer["reasons"]
         if reason["points"]
     ]
-    return picture(bar_chart("Points by signal", found, _AXIS))
+    return picture(bar_chart("Points by signal", found, _AXIS)) if found else None
 
 
 def signals(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -143,7 +143,11 @@ def how_rows(event: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Row]:
         ("Credentials", event["outcome"]),
         ("Second factor", _json(event.get("mfa"))),
         ("Resource", event.get("resource")),
-        ("Received", event["received_at"]),
+        ("Sensitivity", event.get("sensitivity")),
+        ("Groups", ", ".join(event.get("groups") or ())),
+        ("Time zone", event.get("timezone")),
+        ("Round trip", _json(event.get("rtt"))),
+        ("Received", moment(event["received_at"])),
         ("How well known", answer["maturity"]),
     ]
 

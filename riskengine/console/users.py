@@ -26,6 +26,7 @@ from riskengine.inquiry.found import Found
 from riskengine.reason import spell_time
 
 LAST = 100
+LEAST_KM = 50  # nearer is what databases say of one city
 
 
 async def read(request: Request, visitor: Visitor) -> Response:
@@ -66,6 +67,7 @@ async def _show(request: Request, visitor: Visitor, *, is_masked: bool) -> Respo
         masked=is_masked,
         rows=[row_of(one, visitor) for one in events],
         map=map_of(events),
+        least_km=LEAST_KM,
         legs=[leg for one in events if (leg := _leg_row(one))],
         hours=hours_of(events),
         networks=_networks(events),
@@ -94,7 +96,7 @@ def map_of(events: Sequence[Found]) -> Markup:
     legs, ends = [], []
     for one in reversed(events):
         travel, place = one.answer["travel"], one.answer["location"]
-        if travel and travel["distance_km"] >= 1:
+        if travel and travel["distance_km"] >= LEAST_KM:
             start, end = travel["from"], travel["to"]
             title = f"{named(start)} to {named(end)}, {travel['distance_km']:,.0f} km"
             points = [(at["latitude"], at["longitude"]) for at in (start, end)]
@@ -104,9 +106,12 @@ def map_of(events: Sequence[Found]) -> Markup:
     return picture(world_map("Places and journeys of this user", legs, spots_of(ends)))
 
 
+_SPELLED = {"fine": "plausible"}
+
+
 def _leg_row(one: Found) -> dict[str, Any] | None:
     travel = one.answer["travel"]
-    if not travel or travel["distance_km"] < 1:
+    if not travel or travel["distance_km"] < LEAST_KM:
         return None
     speed = travel["min_speed_kmh"]
     return {
@@ -116,7 +121,7 @@ def _leg_row(one: Found) -> dict[str, Any] | None:
         "km": f"{travel['distance_km']:,.0f}",
         "time": spell_time(travel["seconds"]),
         "speed": "" if speed is None else f"{speed:,.0f}",
-        "plausibility": plausibility(travel["impossible"]),
+        "plausibility": _SPELLED.get(found := plausibility(travel["impossible"]), found),
     }
 
 

@@ -79,9 +79,7 @@ def test_a_search_and_a_user_can_be_shut_out(browser: Browser, user: str, ago: C
     assert what(about, f"user:{user}")
 
 
-def test_a_viewer_sees_blocks_masked_and_puts_up_none(
-    browser: Browser, user: str, ago: Callable[[float], str]
-) -> None:
+def test_a_viewer_sees_blocks_masked_and_puts_up_none(browser: Browser, user: str, ago: Callable[[float], str]) -> None:
     event_id = journey(browser, user, ago)
     for value in (f"user:{user}", "203.0.113.77"):
         browser.service.post("/blocks", {"value": value, "for": "1h", "why": "x"})

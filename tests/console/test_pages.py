@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from riskengine.app import clock
+from riskengine.inquiry.rollup import Rollup
 from tests.api.conftest import NEW_YORK
 from tests.console.conftest import Browser
 
@@ -13,6 +15,20 @@ def test_an_empty_console_says_how_events_come(browser: Browser) -> None:
 
     assert "Nothing has been decided yet: send a login with" in page
     assert "<code>riskengine demo</code>" in page
+
+
+def test_the_overview_counts_the_last_day_and_the_last_month(
+    browser: Browser, user: str, ago: Callable[[float], str]
+) -> None:
+    browser.service.post("/score", {"user_id": user, "ip": NEW_YORK, "occurred_at": ago(1)})
+    browser.sign_in("events:read")
+    assert "being counted" in browser.get("/console").text
+
+    Rollup(browser.service.parts.store).run(clock())
+    page = browser.get("/console").text
+
+    assert page.count("1 login: 1 allowed, 0 asked for a second factor, 0 denied.") == 2
+    assert "Logins that were not allowed, by day" in page
 
 
 def test_the_policy_page_tells_what_decides(browser: Browser) -> None:

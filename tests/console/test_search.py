@@ -144,3 +144,30 @@ def test_what_the_engine_trusts_stands_on_the_users_page(
 
     assert "1 logins learned on 1 days" in page
     assert "trusted" in page
+
+
+def test_a_page_that_is_not_all_says_of_how_many_it_is_one(
+    browser: Browser, user: str, ago: Callable[[float], str]
+) -> None:
+    events = [{"user_id": user, "ip": NEW_YORK, "occurred_at": ago(100 - minute)} for minute in range(52)]
+    assert browser.service.post("/score/batch", {"events": events}).status_code == 200
+    browser.sign_in("events:read")
+
+    whole = browser.post("/console/search", csrf=browser.csrf(), user_id=user, since=ago(60.5).rstrip("Z")[:16])
+    page = browser.post("/console/search", csrf=browser.csrf(), user_id=user)
+
+    assert "50 of 52 events that match; these are counted here." in page.text
+    assert re.search(r"<p>1\d events\.</p>", whole.text)
+
+
+def test_a_journey_within_a_city_is_none(browser: Browser, user: str, ago: Callable[[float], str]) -> None:
+    come(browser, user, ago(300))
+    come(browser, user, ago(100), ip="192.0.2.200")
+    event_id = come(browser, user, ago(10), ip=TOKYO)
+    browser.sign_in("events:read", "verdict")
+    reference = re.findall(r"/console/users/(\w+)", browser.get(f"/console/events/{event_id}").text)[0]
+
+    page = browser.get(f"/console/users/{reference}").text
+
+    assert page.count("<td>impossible</td>") == 1
+    assert "Each journey of 50 km or more" in page
