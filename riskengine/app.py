@@ -51,6 +51,7 @@ from riskengine.policy.policy import Policy
 from riskengine.seal import SEAL_CHECK, Seal
 from riskengine.settings import Settings
 from riskengine.store.contract import Store
+from riskengine.store.lease import LEASE_SECONDS
 from riskengine.store.schema import upgrade
 from riskengine.store.sql import SqlStore
 from riskengine.tracing import TracedRequests, Tracing, add_trace_id, start_tracing
@@ -402,7 +403,7 @@ async def _tend(upkeep: Upkeep, due: asyncio.Event) -> None:
             await asyncio.to_thread(upkeep.run, clock())
         except Exception:  # a defect in one run must not end the task for the next
             _log.exception("upkeep broken")
-        wait = UPKEEP_SECONDS
+        wait = LEASE_SECONDS if upkeep.left_to_another else UPKEEP_SECONDS
 
 
 async def _count(rollup: Rollup) -> None:

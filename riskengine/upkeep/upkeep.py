@@ -24,12 +24,14 @@ WAIT_SECONDS = 5.0
 class Upkeep:
     """Keeps the store in order: partitions ahead and behind, old rows sealed with the current key, the daily purge.
 
-    Any number of processes may do it; the store lets one at a time.
+    Any number of processes may do it; the store lets one at a time. `left_to_another` says that the last run found
+    another process at it: should that one have died there, somebody has to look again once its lease is over.
     """
 
     def __init__(self, settings: Settings, seal: Seal) -> None:
         self._settings, self._seal = settings, seal
         self._stopped = threading.Event()
+        self.left_to_another = False
 
     def run(self, now: int) -> None:
         """Do what is due at `now`, ms since 1970. A failure is logged and counted, and the next run tries again."""
@@ -60,7 +62,8 @@ class Upkeep:
         try:
             with translated():
                 lease = Lease(database, "upkeep")
-                if lease.held():
+                self.left_to_another = not lease.held()
+                if not self.left_to_another:
                     self._leased(database, lease, now)
                     lease.release()
         finally:

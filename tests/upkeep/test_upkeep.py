@@ -1,11 +1,14 @@
 """Upkeep: what a server does beside scoring, and that nothing comes of it when it fails."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from riskengine.metrics import UPKEEP_FAILURES
 from riskengine.settings import Settings
+from riskengine.store.database import opened
+from riskengine.store.lease import Lease
 from riskengine.store.partitions import keep
 from riskengine.upkeep.upkeep import Upkeep
 from tests.doors import SEAL
@@ -42,3 +45,17 @@ def test_a_stopped_one_does_nothing_more(postgres_url: str, tmp_path: Path) -> N
     upkeep.run(months_on(0)[0])
 
     assert parts(postgres_url) == ["events_before", "events_default"]
+
+
+def test_one_that_finds_another_at_it_says_so_until_that_one_is_done(store_url: str, tmp_path: Path) -> None:
+    upkeep, now = Upkeep(Settings(home=tmp_path, database_url=store_url), SEAL), months_on(0)[0]
+    with closing(opened(store_url, 5.0)) as database:
+        other = Lease(database, "upkeep")
+        assert other.held()
+
+        upkeep.run(now)
+        assert upkeep.left_to_another
+
+        other.release()
+    upkeep.run(now)
+    assert not upkeep.left_to_another
