@@ -62,6 +62,14 @@ class Server:
         self.process.kill()
         self.process.wait(20)
 
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that it started."""
+        assert self.process is not None
+        listed = subprocess.run(
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True, check=False
+        )
+        return [int(pid) for pid in listed.stdout.split()]
+
     def terminate(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
