@@ -125,6 +125,13 @@ class Assessments:
         """Each signal's points, in tenths."""
         return {name: self.found.points[:, at] for at, name in enumerate(SIGNALS)}
 
+    def only(self, rows: np.ndarray) -> "Assessments":
+        """Return the assessment of some items alone."""
+        found = self.found
+        signals, points, verdicts = found.signals[rows], found.points[rows], found.verdicts[rows]
+        shadow = None if self.shadow is None else self.shadow[rows]
+        return Assessments(self.items[rows], Found(signals, found.named[rows], points, verdicts), shadow)
+
     @property
     def verdicts(self) -> np.ndarray:
         """The verdicts, as VERDICT rows."""

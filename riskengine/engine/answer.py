@@ -164,7 +164,7 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
         "network": network(item.asn, item.kind, item.claimed, label),
         "travel": journey,
         "signals": signals(found.signals),
-        "vouched": vouched(verdict) if verdict.taken else [],
+        "vouched": vouched(verdict),
         "maturity": MATURITY[verdict.maturity],
         "step_up": step_up_terms(found.row, policy) if decision == "step_up" else None,
         "would_be": DECISIONS[verdict.would_be] if policy.mode == "observe" else None,
@@ -196,6 +196,8 @@ def _reasons(
 
 def vouched(verdict: Any) -> list[dict[str, Any]]:
     """Return what spoke for the login and took points back from what was new in it: `{by, points}`, strongest first."""
+    if not verdict.taken:
+        return []
     speaks = {name: getattr(verdict, f"for_{name}") for name in VOUCHERS}
     total = sum(speaks.values())
     shares = {name: round(verdict.taken * value / total, 1) for name, value in speaks.items() if value}
@@ -279,25 +281,29 @@ def _journey(item: Any, verdict: Any, label: Label, scene: Scene) -> dict[str, A
         return None
     # A name costs a look at the other event, so only a journey that says something has one.
     named = scene.places.get(verdict.other_row) if verdict.impossible > 0 else None
-    there = _end(named, verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius)
-    own = _end(label.place(), item.country, item.latitude, item.longitude, item.radius)
-    hours = verdict.gap / MS_PER_HOUR
-    certain_km = max(0.0, verdict.distance - verdict.other_radius - item.radius)
+    there = end(named, verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius)
+    own = end(label.place(), item.country, item.latitude, item.longitude, item.radius)
     first, second = (there, own) if verdict.before else (own, there)
     return {
         "from": first,
         "to": second,
         "distance_km": verdict.distance,
         "seconds": verdict.gap / 1000,
-        "min_speed_kmh": round(certain_km / hours, 1) if hours > 0 else None,
+        "min_speed_kmh": least_speed(verdict.distance, verdict.other_radius, item.radius, verdict.gap),
         "impossible": _number(verdict.impossible),
         "rough": verdict.wide,
         "habitual": verdict.habitual,
     }
 
 
+def least_speed(distance: float, radius: float, other_radius: float, gap: int) -> float | None:
+    """Return how fast (km/h) a journey was at least, between two discs (km) in `gap` ms; None for no time at all."""
+    hours = gap / MS_PER_HOUR
+    return round(max(0.0, distance - radius - other_radius) / hours, 1) if hours > 0 else None
+
+
 @lru_cache(PARTS_KEPT)
-def _end(place: str | None, country: int, latitude: float, longitude: float, radius: float) -> Mapping[str, Any]:
+def end(place: str | None, country: int, latitude: float, longitude: float, radius: float) -> Mapping[str, Any]:
     """Return one end of a journey. Many journeys share it: it may not be changed."""
     return {
         "country": country_letters(country),

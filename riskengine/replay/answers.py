@@ -1,7 +1,7 @@
 """Assessed events as lines of NDJSON: each the full answer, with `log` and `line` where the event stood."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,26 +13,11 @@ from riskengine.event import ACTIONS, NETWORK_TYPES
 from riskengine.locate.source import DataSource
 from riskengine.policy.policy import Policy
 from riskengine.replay.columns import address_of
+from riskengine.replay.frames import Frames, plain
 from riskengine.replay.register import Tables
 from riskengine.replay.told import NOBODY
 
-_SPELLED = 1 << 16
-AT_ONCE = 2_048  # events whose numbers are taken out of their columns together
-_SHARED = ("location", "network", "signals", "data")  # what of an answer others have in common with it
 _encode = msgspec.json.Encoder().encode
-
-
-class Spelled(dict[int, tuple[Any, msgspec.Raw]]):
-    """Parts of answers in JSON, each encoded once: found by identity, since who shares them may not change them."""
-
-    def of(self, part: Any) -> msgspec.Raw:
-        """Return a part in JSON."""
-        found = self.get(id(part))
-        if found is None:
-            if len(self) >= _SPELLED:
-                self.clear()
-            self[id(part)] = found = part, msgspec.Raw(_encode(part))  # a part that is kept leaves its id to no other
-        return found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +28,46 @@ class Setting:
     policy: Policy
     source: DataSource
     logs: Sequence[str]
-    spelled: Spelled = field(default_factory=Spelled)
+    frames: Frames
 
 
-def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Setting) -> Iterator[bytes]:
-    """Yield the line of each event of an assessment without reports, `told` as TOLD rows."""
-    for begun in range(0, len(told), AT_ONCE):
-        some = slice(begun, begun + AT_ONCE)
-        yield from _lines(result, range(len(told))[some], told[some], ids[some], setting)
+def setting_of(tables: Tables, policy: Policy, source: DataSource, logs: Sequence[str]) -> Setting:
+    """Return the setting of a replay; `logs` are the names of the logs."""
+    return Setting(tables, policy, source, logs, Frames(tables, logs))
 
 
-def _lines(result: Assessments, rows: range, told: np.ndarray, ids: Sequence[str], setting: Setting) -> Iterator[bytes]:
+def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Setting) -> list[bytes]:
+    """Return the line of each event of an assessment without reports, `told` as TOLD rows."""
+    found = np.empty(len(told), object)
+    quiet = plain(result)
+    rows = np.flatnonzero(quiet)
+    if len(rows):
+        some = result.only(rows)
+        found[rows] = setting.frames.lines(
+            some,
+            told[rows],
+            [ids[at] for at in rows.tolist()],
+            lambda at: next(_answers(some, [at], told[rows[at : at + 1]], [ids[rows[at]]], setting)),
+        )
+    rows = np.flatnonzero(~quiet)
+    answers = _answers(result, rows.tolist(), told[rows], [ids[at] for at in rows.tolist()], setting)
+    found[rows] = [_encode(answer) + b"\n" for answer in answers]
+    told_lines: list[bytes] = found.tolist()
+    return told_lines
+
+
+def _answers(
+    result: Assessments, rows: Sequence[int], told: np.ndarray, ids: Sequence[str], setting: Setting
+) -> Iterator[dict[str, Any]]:
+    """Yield the answers to some events of an assessment, `told` and `ids` theirs alone, with `log` and `line`."""
     tables = setting.tables
     places = {row: tables.labels[tables.label[address_of(row)]].place() for row in journey_rows(result, rows)}
     scene = Scene(setting.policy, setting.source, places)
     labels = [tables.labels[at] for at in tables.label[told["address"]].tolist()]
     stood = zip(told["source"].tolist(), told["line"].tolist(), strict=True)
     found = zip(_told(told, ids, tables), labels, judged(result, rows), stood, strict=True)
-    spelled = setting.spelled.of
     for event, label, row, (log, line) in found:
-        reply = answer(event, label, row, scene)
-        for part in _SHARED:
-            reply[part] = spelled(reply[part])
-        if journey := reply["travel"]:
-            journey["from"], journey["to"] = spelled(journey["from"]), spelled(journey["to"])
-        reply["log"], reply["line"] = setting.logs[log], line
-        yield _encode(reply) + b"\n"
+        yield answer(event, label, row, scene) | {"log": setting.logs[log], "line": line}
 
 
 def _told(told: np.ndarray, ids: Sequence[str], tables: Tables) -> Iterator[Told]:

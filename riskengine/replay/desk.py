@@ -75,7 +75,7 @@ class Desk:
                 found += self._run(part)
         return found
 
-    def _run(self, parcel: Parcel) -> Iterator[bytes]:
+    def _run(self, parcel: Parcel) -> list[bytes]:
         """Decide a run in which no event is reported on twice."""
         told, reports = parcel.told, parcel.told["role"] == REPORT
         batch, taken = self._with_reports(parcel) if reports.any() else (parcel.rows, np.arange(len(told)))
@@ -86,7 +86,7 @@ class Desk:
         self._keep(result, parcel, taken)
         if len(events) < len(taken):
             self._settle(result, told[taken])
-        decided = _of_events(result, events)
+        decided = result if len(events) == len(result.items) else result.only(events)
         self._count(decided)
         at = np.flatnonzero(~reports)
         return lines(decided, told[at], [parcel.ids[one] for one in at.tolist()], self._setting)
@@ -217,12 +217,3 @@ def _by_itself(item: np.ndarray) -> np.ndarray:
     for name in ("source", "resource", "groups", "edge"):
         kept[name] = -1
     return kept
-
-
-def _of_events(result: Assessments, events: np.ndarray) -> Assessments:
-    """Return an assessment of the events alone."""
-    if len(events) == len(result.items):
-        return result
-    found = result.found
-    signals, points, verdicts = found.signals[events], found.points[events], found.verdicts[events]
-    return Assessments(result.items[events], type(found)(signals, found.named[events], points, verdicts))

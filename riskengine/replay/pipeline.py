@@ -21,7 +21,7 @@ from riskengine.policy.policy import Policy
 from riskengine.readers.lines import Block, Raw
 from riskengine.readers.log import Read, Rejected
 from riskengine.readers.read import Log
-from riskengine.replay.answers import Setting
+from riskengine.replay.answers import setting_of
 from riskengine.replay.columns import event_items, keys_of
 from riskengine.replay.crew import Alone, Crew
 from riskengine.replay.crowd import Crowd
@@ -117,7 +117,7 @@ class Replay:
         """Yield the answers, chunk by chunk, by so many desks; the last thing is the summary."""
         assert self._sequence is not None
         sequence, tables = self._sequence, self._register.tables()
-        setting = Setting(tables, self._policy, self._locator.source(), self._logs)
+        setting = setting_of(tables, self._policy, self._locator.source(), self._logs)
         crowd = Crowd(self._policy, self._seal.key64(REALM, "days", ""))
 
         def desk(own: int) -> Desk:
