@@ -1,6 +1,6 @@
 """Every stored event exactly once, in the order of the transactions that stored them: what a follower sees."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from riskengine.inquiry.filters import Filters
 from riskengine.inquiry.found import Found, found_in
 from riskengine.seal import Seal
 from riskengine.store import search
-from riskengine.store.contract import Arrivals
+from riskengine.store.contract import Arrivals, EventRow
 
 _TURNS_AT_ONCE = 100
-_ROWS_AT_ONCE = 100
+_ROWS_AT_ONCE, _OPENED_AT_ONCE = 500, 100
 _AHEAD = "is of a later state of this database, which was set back since: begin again without it, or with now"
 # `arrivals` of a store.
 Read = Callable[[int, int], Arrivals]
@@ -69,13 +69,13 @@ def walk(connection: Connection, read: Read, filters: Filters, reached: Reached,
     while looked_at < bounds.looked_at:
         part = list(islice(coming, _ROWS_AT_ONCE))
         looked_at += len(part)
-        matching = search.matching(connection, filters.wanted, [row for row, _ in part])
-        rows = {row.id: row for row in search.rows_of(connection, [place.id for place in matching])}
+        wanted = {place.id for place in search.matching(connection, filters.wanted, [row for row, _ in part])}
+        rows = _rows(connection, [row for row, _ in part if row in wanted])
         for row_id, behind in part:
             if len(found) == bounds.found or opened == bounds.opened:
                 return Walked(found, reached, last, False)
             reached, last = behind, row_id
-            row = rows.get(row_id)
+            row = next(rows) if row_id in wanted else None
             if row is None or not row.raw:  # not wanted, deleted, or emptied by a purge
                 continue
             one = found_in(row, seal)
@@ -86,3 +86,11 @@ def walk(connection: Connection, read: Read, filters: Filters, reached: Reached,
         if len(part) < _ROWS_AT_ONCE:
             return Walked(found, reached, last, True)
     return Walked(found, reached, last, False)
+
+
+def _rows(connection: Connection, ids: Sequence[int]) -> Iterator[EventRow | None]:
+    """Yield the events with these row ids, some read at once; None for one that has gone meanwhile."""
+    for at in range(0, len(ids), _OPENED_AT_ONCE):
+        some = ids[at : at + _OPENED_AT_ONCE]
+        rows = {row.id: row for row in search.rows_of(connection, some)}
+        yield from (rows.get(row) for row in some)

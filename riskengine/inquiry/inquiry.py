@@ -224,8 +224,8 @@ class Inquiry:
         asked = statistics.Range(given, now)
         state = state_of(self._store)
         with self._store.reading() as connection:
-            rows = kept(connection, asker.realm, asked.first, asked.end)
-        return statistics.told(asked, rows, state, now)
+            rows = kept(connection, asker.realm, asked.first, asked.end, asked.hours)
+            return statistics.told(asked, rows, state, now)
 
     def _each(self, filters: Filters) -> Iterator[Found]:
         place, done, limit = None, False, LIMIT

@@ -1,6 +1,5 @@
 """Counts over time, as the overview shows them."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,23 +42,23 @@ def told(asked: Range, rows: Iterable[tuple[int, str, str, int]], state: State, 
     `lag_seconds` is how old the counts of the last two hours are, None before the first count; `whole_since` how far
     back all hours were counted so far.
     """
-    series: dict[str, dict[str, Counter[int]]] = {name: defaultdict(Counter) for name in DIMENSIONS}
-    for hour, dimension, value, events in rows:
-        if dimension in series:
-            series[dimension][value][(hour - asked.first) // asked.hours] += events
-    steps = range((asked.end - asked.first) // asked.hours)
+    steps = (asked.end - asked.first) // asked.hours
+    series: dict[str, dict[str, list[int]]] = {name: {} for name in DIMENSIONS}
+    for step, dimension, value, events in rows:
+        values = series.get(dimension)
+        if values is not None:
+            if value not in values:
+                values[value] = [0] * steps
+            values[value][step] += events
     return {
         "step": asked.step,
-        "times": [format_time((asked.first + step * asked.hours) * HOUR_MS) for step in steps],
+        "times": [format_time((asked.first + step * asked.hours) * HOUR_MS) for step in range(steps)],
         "lag_seconds": None if not state.counted_at else max(now - state.counted_at, 0) / 1000,
         "whole_since": None if state.whole_since is None else format_time(state.whole_since * HOUR_MS),
-        **{name: _most(values, steps) for name, values in series.items()},
+        **{name: _most(values) for name, values in series.items()},
     }
 
 
-def _most(values: Mapping[str, Counter[int]], steps: range) -> list[dict[str, Any]]:
-    ordered = sorted(values.items(), key=lambda one: (-one[1].total(), one[0]))[:SHOWN]
-    return [
-        {"value": value, "events": counts.total(), "over_time": [counts[step] for step in steps]}
-        for value, counts in ordered
-    ]
+def _most(values: Mapping[str, list[int]]) -> list[dict[str, Any]]:
+    ordered = sorted(values.items(), key=lambda one: (-sum(one[1]), one[0]))[:SHOWN]
+    return [{"value": value, "events": sum(counts), "over_time": counts} for value, counts in ordered]

@@ -1,10 +1,10 @@
-"""Counts of events by the hour: made by counting hours again, apart from scoring, and read by ranges of hours."""
+"""Counts of events by the hour and the day: made by counting hours again, apart from scoring, and read by ranges."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select
+from sqlalchemy import BigInteger, Connection, and_, delete, exists, func, insert, literal, or_, select
 
 from riskengine.store.tables import EVENTS, STATISTICS
 
@@ -47,25 +47,45 @@ def counted(connection: Connection, hour: int) -> Counts:
 
 
 def is_kept(connection: Connection, hour: int, counts: Counts) -> bool:
-    """Return whether the counts of an hour are what is kept of it."""
+    """Return whether the counts of an hour are what is kept of it, and its day is counted too."""
     c = STATISTICS.c
     rows = connection.execute(select(c.realm, c.dimension, c.value, c.events).where(c.hour == hour))
-    return {(row.realm, row.dimension, row.value): row.events for row in rows} == counts
+    same = {(row.realm, row.dimension, row.value): row.events for row in rows} == counts
+    day = select(exists().where(c.hour == _place_of_day(hour)))
+    return same and (not counts or bool(connection.scalar(day)))
 
 
 def keep(connection: Connection, hour: int, counts: Mapping[tuple[str, str, str], int]) -> None:
-    """Put the counts of an hour in the place of what is kept of it."""
-    connection.execute(delete(STATISTICS).where(STATISTICS.c.hour == hour))
+    """Put the counts of an hour in the place of what is kept of it, and add up its day again."""
+    c, day = STATISTICS.c, _place_of_day(hour)
+    connection.execute(delete(STATISTICS).where(c.hour.in_((hour, day))))
     rows = [
         {"hour": hour, "realm": realm, "dimension": dimension, "value": value, "events": events}
         for (realm, dimension, value), events in sorted(counts.items())
     ]
     if rows:
         connection.execute(insert(STATISTICS), rows)
+    first = hour // 24 * 24
+    of_day = (c.realm, c.dimension, c.value)
+    added = select(literal(day, BigInteger), *of_day, func.sum(c.events)).where(c.hour >= first, c.hour < first + 24)
+    columns = [column.name for column in STATISTICS.columns]
+    connection.execute(insert(STATISTICS).from_select(columns, added.group_by(*of_day)))
 
 
-def kept(connection: Connection, realm: str, first: int, end: int) -> list[tuple[int, str, str, int]]:
-    """Return (hour, dimension, value, events) of a realm for the hours from `first` to before `end`."""
+def kept(connection: Connection, realm: str, first: int, end: int, hours: int) -> Iterator[tuple[int, str, str, int]]:
+    """Yield (step, dimension, value, events) of a realm for the steps of `hours` (1 or 24) from the hour `first` to
+    before `end`, the first one 0."""
     c = STATISTICS.c
-    wanted = select(c.hour, c.dimension, c.value, c.events).where(c.hour >= first, c.hour < end, c.realm == realm)
-    return [(row.hour, row.dimension, row.value, row.events) for row in connection.execute(wanted)]
+    low, high = (first, end - 1) if hours == 1 else (_place_of_day(end - 1), _place_of_day(first))
+    wanted = select(c.hour, c.dimension, c.value, c.events).where(c.hour >= low, c.hour <= high, c.realm == realm)
+    for hour, dimension, value, events in connection.execute(wanted):
+        yield hour - low if hours == 1 else high - hour, dimension, value, events
+
+
+def _place_of_day(hour: int) -> int:
+    """Return what stands as the hour of a day's counts: days are counted down from below zero.
+
+    >>> [_place_of_day(hour) for hour in (0, 23, 24)]
+    [-1, -1, -2]
+    """
+    return -1 - hour // 24

@@ -22,11 +22,13 @@ from sqlalchemy.engine import make_url
 from riskengine.compression import compressed, expanded
 from riskengine.engine.tokens import Tokeniser
 from riskengine.seal import Keys, Seal
-from riskengine.store.tables import COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS
+from riskengine.store.arrivals import packed
+from riskengine.store.tables import ARRIVALS, COUNTER_USERS, COUNTERS, DAYS, EVENT_IDS, EVENTS
 
 REALM = "default"
 _TEMPLATES = 2_000
 _AT_ONCE = 50_000
+_EVENTS_A_TURN = 16  # that one transaction saved
 MONTH_MS = 30 * 86_400_000  # over which copies are spread
 _MS = 1 << 22  # how far apart row ids of two ms are
 _COLUMNS = [column.name for column in EVENTS.columns]
@@ -57,6 +59,8 @@ def grow(url: str, key_file: Path, users: int, events: int, progress: Callable[[
         load.write(EVENTS, _events(stored, seal, users, events, keys, ids, progress))
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         load.write(EVENT_IDS, _claims(keys, ids, order))
+        [(last,)] = load.rows("SELECT max(turn) FROM arrivals")
+        load.write(ARRIVALS, _arrivals(ids, last))
         for table, rows in others.items():
             load.write(table, _spread(table, rows, round(len(rows) * events / held)))
         load.finish()
@@ -107,6 +111,12 @@ def _claims(keys: np.ndarray, ids: np.ndarray, order: np.ndarray) -> Iterator[Ro
     for number in order:
         key = keys[number].tobytes()
         yield key, int(ids[number]), key[::-1]
+
+
+def _arrivals(ids: np.ndarray, last: int) -> Iterator[Row]:
+    """Yield what so many transactions would have saved after the `last` one."""
+    for turn, at in enumerate(range(0, len(ids), _EVENTS_A_TURN), last + 1):
+        yield turn, packed(ids[at : at + _EVENTS_A_TURN].tolist())
 
 
 def _spread(table: Table, rows: Sequence[Row], count: int) -> Iterator[Row]:

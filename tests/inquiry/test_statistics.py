@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from sqlalchemy import text
 
 from riskengine.check import format_time
 from riskengine.errors import InvalidInput
@@ -94,3 +95,27 @@ def test_a_range_that_makes_no_sense_is_refused_by_name(empty: Inquiry, given: d
 def test_of_an_empty_store_there_are_no_counts(empty: Inquiry, sql_store: SqlStore) -> None:
     Rollup(sql_store).run(NOW)
     assert empty.statistics(ASKER, {})["decision"] == []
+
+
+def test_an_hour_that_changes_changes_its_day_alone(inquiry: Inquiry, sql_store: SqlStore, seal: Seal) -> None:
+    def by_day() -> list[int]:
+        found = inquiry.statistics(ASKER, ALL | {"step": "day", "until": format_time(NOW)})
+        return [sum(counts) for counts in zip(*(one["over_time"] for one in found["decision"]), strict=True)]
+
+    Rollup(sql_store).run(NOW)
+    before = by_day()
+    late = BEGIN_MS + 30 * HOUR_MS
+    save(sql_store, seal, [Login(9_000, occurred_at=late)])
+    Rollup(sql_store).run(NOW + EVERY_MS)
+
+    day = 86_400_000
+    changed = late // day - (BEGIN_MS - HOUR_MS) // day
+    assert by_day() == [count + (at == changed) for at, count in enumerate(before)]
+
+
+def test_days_of_hours_that_an_older_version_counted_are_added_up(inquiry: Inquiry, sql_store: SqlStore) -> None:
+    Rollup(sql_store).run(NOW)
+    wanted = inquiry.statistics(ASKER, ALL | {"step": "day"})["decision"]
+    sql_store.write(lambda connection: connection.execute(text("DELETE FROM statistics WHERE hour < 0")))
+    Rollup(sql_store).run(NOW + EVERY_MS)
+    assert inquiry.statistics(ASKER, ALL | {"step": "day"})["decision"] == wanted
