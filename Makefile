@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test contract bench bench-scale bench-queries bench-replay quality faults
+.PHONY: help run test contract bench bench-scale bench-queries bench-replay bench-tokens quality faults
 help:
 	@echo "make run    set up what is missing and serve on 127.0.0.1:8000"
 	@echo "make test   set up what is missing, then lint, types, import contract and all tests"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-queries  how long the first pages of searches take over 10 million events; ARGS='--events 200000': fewer"
 	@echo "make faults  what happens when things fail, as long and as often as promised (the tests do it in short)"
 	@echo "make bench-replay  how fast a log is replayed, beside plain scripts; ARGS=--short: a quick look"
+	@echo "make bench-tokens  what one-time tokens cost beside an access key, and access tokens; ARGS=--short: a quick look"
 	@echo "make quality  how well the default policy decides over populations it was not tuned to"
 
 run: $(VENV)/.run
@@ -61,6 +62,9 @@ bench-replay: $(VENV)/.dev
 
 bench-queries: $(VENV)/.dev
 	$(BIN)/python -m tests.bench.queries $(ARGS)
+
+bench-tokens: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.tokens $(ARGS)
 
 quality: $(VENV)/.dev
 	$(BIN)/python -m tests.quality --seeds 100-109

@@ -30,11 +30,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """A server with what it is sent: files of requests, and the key that they come with."""
+    """A server with what it is sent: files of requests, and the key that they come with.
+
+    `tokens` gives what they come with instead: as many as asked for, before each measurement.
+    """
 
     server: Server
     requests: Sequence[Path]
     key: str
+    tokens: Callable[[int], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,10 @@ def measure(targets: Sequence[Target], plan: Plan, progress: Callable[[str], Non
 
 def _one(target: Target, seconds: int, connections: int, block: int) -> Sample:
     server = target.server
+    keys = [target.key] if target.tokens is None else target.tokens(connections)
     own, database = server.cpu()
     requests = target.requests[block % len(target.requests)]
-    load = generator.send(server.port, connections, seconds, requests, uuid.uuid4().hex[:16], target.key)
+    load = generator.send(server.port, connections, seconds, requests, uuid.uuid4().hex[:16], keys)
     own_after, database_after = server.cpu()
     server.settle()
     # A block too short for any answer counts as one: it flatters the server, and leaves a ratio a number.

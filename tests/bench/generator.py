@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,11 @@ def require_wrk() -> None:
         raise SystemExit("The load generator wrk is missing and cannot be installed here: install the package wrk.")
 
 
-def send(port: int, connections: int, seconds: int, requests: Path, run: str, key: str) -> Load:
-    """Load a server on loopback for so many seconds; `run` begins every event id, so it must be new each time."""
+def send(port: int, connections: int, seconds: int, requests: Path, run: str, keys: Sequence[str]) -> Load:
+    """Load a server on loopback for so many seconds; `run` begins every event id, so it must be new each time.
+
+    Of several `keys` each waits for its answer before it is sent again, and the answer's Next-Token takes its place.
+    """
     before = _children()
     ended = subprocess.run(
         [
@@ -51,7 +54,7 @@ def send(port: int, connections: int, seconds: int, requests: Path, run: str, ke
             *("--timeout", _TIMEOUT, "--script", str(_SCRIPT), f"http://127.0.0.1:{port}/score", "--"),
             *(str(requests), run),
         ],
-        env=os.environ | {"BENCH_KEY": key},
+        env=os.environ | {"BENCH_KEYS": " ".join(keys)},
         capture_output=True,
         text=True,
         timeout=seconds + 60,

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from tests.bench.blocks import Row, Sample, ratio, rows
 from tests.bench.compare import EMPTY, NAIVE, OURS
 from tests.bench.interval import Middle
 from tests.bench.open_loop import Latency
+from tests.bench.server import Server
 from tests.bench.stages import Stages
 
 MOST_GENERATOR_CORES = 0.7
@@ -121,6 +122,17 @@ class Report:
             "faults": self.faults(),
         }
         path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+
+
+def wrong(servers: Sequence[Server], samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield what was wrong with the answers of our servers, which still run."""
+    for row in rows(samples):
+        if row.not_200:
+            yield f"{row.not_200:,} requests to {row.server} were not answered with 200"
+    for server in servers:
+        fallbacks = Counts.of(server.port).fallbacks
+        if fallbacks:
+            yield f"{fallbacks:,.0f} decisions of {server.name} were answered without the store"
 
 
 def load_table(found: Sequence[Row]) -> list[str]:

@@ -29,8 +29,8 @@ from tests.bench.interval import percentile
 from tests.bench.options import numbers, positive
 from tests.bench.process import family, own_bytes
 from tests.bench.progress import done, say
-from tests.bench.report import Counts, load_table
-from tests.bench.server import Server, free_port, program, running
+from tests.bench.report import load_table, wrong
+from tests.bench.server import free_port, program, running
 
 SMALL_USERS, SMALL_LOGINS = 5_000, 2
 SMALL, LARGE = "small", "large"
@@ -195,18 +195,8 @@ def measured(
             )
             for name, target in targets.items()
         }
-        faults = list(_faults([target.server for target in targets.values()], samples))
+        faults = list(wrong([target.server for target in targets.values()], samples))
     return samples, standing, faults
-
-
-def _faults(servers: Sequence[Server], samples: Sequence[Sample]) -> Iterator[str]:
-    for row in rows(samples):
-        if row.not_200:
-            yield f"{row.not_200:,} requests to {row.server} were not answered with 200"
-    for server in servers:
-        fallbacks = Counts.of(server.port).fallbacks
-        if fallbacks:
-            yield f"{fallbacks:,.0f} decisions of {server.name} were answered without the store"
 
 
 def _small_ids(size: Size) -> Iterator[str]:

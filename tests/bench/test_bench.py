@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,23 @@ def test_a_small_growth_is_measured_too(tmp_path: Path) -> None:
     assert all(10 < sum(one["megabytes"]) < 1_000 for one in found["standing"].values())
     assert all(one["read_p99_ms"] > 0 for one in found["standing"].values())  # each was the event that was asked for
     assert found["ratios"]["large/small CPU, 2"]["value"] > 0
+
+
+@with_wrk
+def test_a_small_run_tells_what_tokens_cost(tmp_path: Path) -> None:
+    small = ["--short", "--users", "300", "--blocks", "1", "--connections", "2", "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "tests.bench.tokens", *small, "--json", str(tmp_path / "tokens.json")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    found = json.loads((tmp_path / "tokens.json").read_text())
+    assert [one["server"] for one in found["samples"]] == ["a access key", "b one-time", "c access token"]
+    assert all(one["rate"] > 0 and one["cpu_us"] > 0 and not one["other_status"] for one in found["samples"])
+    assert found["ratios"]["b/a CPU, 2"]["value"] > 0
+    with closing(sqlite3.connect(tmp_path / "home" / "riskengine.db")) as database:
+        [spent] = database.execute("SELECT count(*) FROM spent_tokens").fetchone()
+    assert spent > found["samples"][1]["rate"]  # of the warm-up, and of the block of a second
 
 
 def test_replays_are_measured_beside_their_rivals(tmp_path: Path) -> None:
