@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from riskengine import metrics
 from riskengine.access.access import Access
+from riskengine.access.assertions import Assertions
 from riskengine.access.clients import Clients
 from riskengine.access.guesses import Guesses
 from riskengine.access.keyring import Keyring
@@ -228,10 +229,12 @@ def assemble(settings: Settings) -> Parts:
     clients = Clients(store)
     tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)
     purse = Purse(Keyring(store, seal, "one_time", new_secret), clients, store)
+    assertions = Assertions(clients, store, tokens.issuer)
     limits = Limits(
         clock, logins=settings.limit_logins, requests=settings.limit_requests, rate=settings.limit_rate
     )
-    access, mint = Access(store, tokens, settings.access_minimum, purse), Mint(clients, tokens, purse, limits)
+    access = Access(store, tokens, settings.access_minimum, purse)
+    mint = Mint(clients, tokens, purse, assertions, limits)
     sessions = Sessions(store, access)
     upkeep, keys = Upkeep(settings, seal), source_of(settings)
     return Parts(

@@ -50,11 +50,11 @@ class AccessDenied(RiskEngineError):
 
 
 class TokenRefused(RiskEngineError):
-    """A client gets no token; `error` is what RFC 6749, 5.2 calls it."""
+    """A client gets no token; `error` is what RFC 6749, 5.2 calls it. `blame` is as AccessDenied has it."""
 
-    def __init__(self, error: str, message: str) -> None:
+    def __init__(self, error: str, message: str, blame: tuple[str, str, str] | None = None) -> None:
         super().__init__(message)
-        self.error = error
+        self.error, self.blame = error, blame
 
 
 class StoreUnavailable(RiskEngineError):

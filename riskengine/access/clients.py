@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from riskengine.access.caller import DAY_MS, checked, digest
 from riskengine.access.keys import NO_DIGEST
+from riskengine.access.public_keys import registered, written
 from riskengine.errors import Fault, InvalidInput, NotFound
 from riskengine.store.contract import ClientRow, Store
 
@@ -38,19 +39,20 @@ class Clients:
     ) -> tuple[ClientRow, str | None]:
         """Register a client and return it with its secret, which is nowhere kept; None where a key (`jwks`) proves it.
 
-        A client with a `certificate` (a thumbprint) has to show it beside the secret, or may show it alone.
+        A client with a `certificate` (a thumbprint) has to show it beside the secret, or may show it alone. `jwks` is a
+        document of public keys (RFC 7517).
         """
         wanted = checked(name, scopes, realm, days)
         if certificate is not None and not _THUMBPRINT.fullmatch(certificate):
             raise InvalidInput([Fault("/certificate", "must be the SHA-256 of a certificate as base64url")])
-        secret = None if jwks else secrets.token_urlsafe(32)
+        secret = None if jwks is not None else secrets.token_urlsafe(32)
         row = ClientRow(
             f"rc_{secrets.token_hex(8)}",
             name,
             realm,
             wanted,
             digest(secret) if secret else None,
-            jwks=jwks,
+            jwks=None if jwks is None else _public(jwks),
             certificate=certificate,
             one_time=one_time,
             created_at=now,
@@ -76,6 +78,15 @@ class Clients:
             self._store.put_client(row)
         return row
 
+    def replace_keys(self, client_id: str, jwks: str, now: int, days: int = DEFAULT_DAYS) -> ClientRow:
+        """Give a client other public keys and a new end; those it had count no more, unless they are among these."""
+        row = self._known(client_id)
+        if row.jwks is None or row.revoked_at is not None:
+            raise InvalidInput([Fault("/client_id", "names a client without public keys, or one that is revoked")])
+        row = replace(row, jwks=_public(jwks), expires_at=now + days * DAY_MS)
+        self._store.put_client(row)
+        return row
+
     def rotate(self, client_id: str, now: int, days: int = DEFAULT_DAYS) -> tuple[ClientRow, str]:
         """Give a client a new secret and a new end; the old secret works for an hour yet."""
         row = self._known(client_id)
@@ -97,6 +108,15 @@ class Clients:
         if row is None:
             raise NotFound("there is no client with this id; `riskengine clients list` shows them")
         return row
+
+
+def _public(jwks: str) -> str:
+    """Return a document of public keys as it is stored; InvalidInput where a client cannot be known by it."""
+    try:
+        registered(jwks)
+    except ValueError as error:
+        raise InvalidInput([Fault("/jwks", str(error))]) from error
+    return written(jwks)
 
 
 def has_secret(row: ClientRow | None, secret: str, now: int) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from riskengine.access.assertions import REFUSED as UNKNOWN
+from riskengine.access.assertions import TYPE, Assertions
 from riskengine.access.clients import Clients, has_secret
 from riskengine.access.limits import Limits
 from riskengine.access.purse import LIFE_MS, Purse
@@ -14,11 +16,13 @@ from riskengine.errors import TokenRefused
 from riskengine.store.contract import ClientRow
 
 GRANT = "client_credentials"
-FIELDS = ("grant_type", "scope", "client_id", "client_secret", "count")
+FIELDS = (
+    *("grant_type", "scope", "client_id", "client_secret", "count"),
+    *("client_assertion_type", "client_assertion"),
+)
+ONE_WAY = "The client must prove itself in one way only."
 # How many one-time tokens are given at once: as many as a large caller has logins under way.
 MOST_AT_ONCE = 1_000
-# One text for every reason, so that a refusal says nothing about which clients exist.
-UNKNOWN = "The client is unknown, expired or revoked, or did not prove who it is."
 
 
 class Mint:
@@ -27,8 +31,9 @@ class Mint:
     Thread-safe.
     """
 
-    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse, limits: Limits) -> None:
-        self._clients, self._tokens, self._purse, self._limits = clients, tokens, purse, limits
+    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse, assertions: Assertions, limits: Limits) -> None:
+        self._clients, self._tokens, self._purse = clients, tokens, purse
+        self._assertions, self._limits = assertions, limits
 
     @property
     def issuer(self) -> str:
@@ -77,21 +82,44 @@ class Mint:
     def _client(
         self, form: Mapping[str, str], authorization: str | None, certificate: str | None, now: int
     ) -> ClientRow:
-        """Return the client that proves itself in one way, by secret or by the certificate it is registered with."""
-        named, secret = _basic(authorization) if authorization is not None else (None, None)
-        if named is not None and not {"client_secret"}.isdisjoint(form):
-            raise TokenRefused("invalid_request", "The client must prove itself in one way only.")
-        if named is not None and form.get("client_id", named) != named:
-            raise TokenRefused("invalid_request", "client_id is not the client of the Authorization header.")
-        named, secret = (named, secret) if named is not None else (form.get("client_id"), form.get("client_secret"))
-        if named is None:
-            raise TokenRefused("invalid_client", UNKNOWN)
-        row = self._clients.valid(named, now)
+        """Return the client that proves itself in one way: by a JWT of its own key, by secret, or by certificate.
+
+        The certificate that it is registered with it must show whatever else it has.
+        """
+        asserted = not _ASSERTED.isdisjoint(form)
+        if asserted:
+            row, secret = self._by_key(form, authorization, now), None
+        else:
+            named, secret = _named(form, authorization)
+            row = self._clients.valid(named, now)
         by_certificate = row is not None and row.certificate is not None and row.certificate == certificate
-        proved = by_certificate if secret is None else has_secret(row, secret, now)
+        proved = asserted or (by_certificate if secret is None else has_secret(row, secret, now))
         if row is None or not proved or (row.certificate is not None and not by_certificate):
             raise TokenRefused("invalid_client", UNKNOWN)
         return row
+
+    def _by_key(self, form: Mapping[str, str], authorization: str | None, now: int) -> ClientRow | None:
+        if authorization is not None or "client_secret" in form:
+            raise TokenRefused("invalid_request", ONE_WAY)
+        if not form.keys() >= _ASSERTED:
+            raise TokenRefused("invalid_request", "client_assertion and client_assertion_type belong together.")
+        if form["client_assertion_type"] != TYPE:
+            raise TokenRefused("invalid_client", f"client_assertion_type must be {TYPE}.")
+        return self._assertions.client(form["client_assertion"], form.get("client_id"), now)
+
+
+def _named(form: Mapping[str, str], authorization: str | None) -> tuple[str, str | None]:
+    """Return the client that a request names, and the secret that it shows, if any."""
+    if authorization is None:
+        if "client_id" not in form:
+            raise TokenRefused("invalid_client", UNKNOWN)
+        return form["client_id"], form.get("client_secret")
+    named, secret = _basic(authorization)
+    if "client_secret" in form:
+        raise TokenRefused("invalid_request", ONE_WAY)
+    if form.get("client_id", named) != named:
+        raise TokenRefused("invalid_request", "client_id is not the client of the Authorization header.")
+    return named, secret
 
 
 def _basic(header: str) -> tuple[str, str]:
@@ -126,3 +154,6 @@ def _scopes(asked: str | None, client: ClientRow) -> list[str]:
 
 def _shown(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name[:64])
+
+
+_ASSERTED = {"client_assertion", "client_assertion_type"}

@@ -17,6 +17,8 @@ from riskengine.access.keyring import Keyring, SigningKey
 from riskengine.errors import AccessDenied
 from riskengine.store.contract import ClientRow
 
+# Where tokens are given.
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LIFE_SECONDS = 300

@@ -118,8 +118,11 @@ class Door:
         if self._mint is None:
             raise TokenRefused("invalid_client", "This server gives no tokens.")
         certificate, client = certificate_of(scope), scope.get("client")
-        shown = repr((header, form.get("client_id"), form.get("client_secret"), certificate))
-        await self._guesses.hold(client, shown)
+        proof = form.get("client_assertion")
+        shown = repr((header, form.get("client_id"), form.get("client_secret"), proof, certificate))
+        # What a client signs is new each time, so that none of it is known to be right.
+        if proof is None or not self._guesses.may_check_signature(client):
+            await self._guesses.hold(client, shown)
         self._make_room()
         work = partial(self._mint.grant, form, header, certificate, self._clock())
         self._granting += 1
@@ -128,6 +131,8 @@ class Door:
         except TokenRefused as error:
             if error.error == "invalid_client":
                 self._guesses.failed(client, shown)
+            if error.blame is not None:
+                self.note(error.blame)
             raise
         finally:
             self._granting -= 1

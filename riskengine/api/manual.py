@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from riskengine.access.tokens import TOKEN_PATH
 from riskengine.api import problems, schema
 from riskengine.api.calls import reply
 from riskengine.inquiry.export import MEDIA_TYPES
@@ -128,7 +129,7 @@ _CALLS = (
         None, schema.Block, (*_KEYED, problems.UNKNOWN_PARAMETER, problems.NOT_FOUND),
     ),
     _Call(
-        "post", problems.TOKEN_PATH, "Give a client a token (RFC 6749, client credentials)", (),
+        "post", TOKEN_PATH, "Give a client a token (RFC 6749, client credentials)", (),
         schema.TokenBody, schema.TokenAnswer,
         (
             *(problems.UNKNOWN_PARAMETER, problems.BAD_REQUEST, problems.NO_TOKEN, problems.NO_CLIENT),

@@ -9,12 +9,14 @@ from starlette.routing import Route
 
 from riskengine.access.caller import SCOPES
 from riskengine.access.mint import GRANT
+from riskengine.access.public_keys import ALGORITHMS
+from riskengine.access.tokens import TOKEN_PATH
 from riskengine.api.calls import body_of, desk_of, header, no_parameters, reply
-from riskengine.api.problems import NOT_FORM, TOKEN_PATH, Refused
+from riskengine.api.problems import NOT_FORM, Refused
 from riskengine.errors import TokenRefused
 
 TOKEN_BYTES = 16 * 1024
-METHODS = ("client_secret_basic", "client_secret_post", "self_signed_tls_client_auth")
+METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "self_signed_tls_client_auth")
 
 
 async def token(request: Request) -> Response:
@@ -48,6 +50,7 @@ def described(issuer: str) -> dict[str, Any]:
         "response_types_supported": [],
         "grant_types_supported": [GRANT],
         "token_endpoint_auth_methods_supported": list(METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
     }
 

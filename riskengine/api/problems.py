@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from riskengine.access.tokens import TOKEN_PATH
 from riskengine.errors import (
     AccessDenied,
     Conflict,
@@ -23,8 +24,6 @@ from riskengine.errors import (
     TokenRefused,
 )
 
-# Where tokens are given.
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 MOST_FAULTS = 20

@@ -171,12 +171,17 @@ class Reason(Shape):
 
 
 class TokenBody(Body):
-    """What a client asks with, as a form. Its id and secret may come in an Authorization header (Basic) instead."""
+    """What a client asks with, as a form. Its id and secret may come in an Authorization header (Basic) instead.
+
+    A client that is registered with a public key sends a JWT by that key (RFC 7523) as `client_assertion`.
+    """
 
     grant_type: Literal["client_credentials"]
     scope: str | None = Field(None, description="Scopes separated by blanks; all of the client's if absent")
     client_id: str | None = None
     client_secret: str | None = None
+    client_assertion_type: Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"] | None = None
+    client_assertion: str | None = Field(None, max_length=4096)
     count: int | None = Field(None, ge=1, le=1000, description="How many one-time tokens to give at once")
 
 
@@ -371,6 +376,7 @@ class AuthorizationServer(Shape):
     scopes_supported: list[str]
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
 
 
 class PublicKeys(Shape):

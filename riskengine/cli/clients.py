@@ -40,6 +40,12 @@ def clients() -> None:
     metavar="FILE",
     help="The certificate (PEM) that it has to show; its tokens are bound to it (RFC 8705).",
 )
+@click.option(
+    "--jwks",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Its public keys (JWKS); it signs what proves it (private_key_jwt, RFC 7523) and has no secret.",
+)
 @click.option("--one-time", is_flag=True, help="Give it tokens that work for one request each.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
@@ -50,17 +56,24 @@ def create(
     realm: str,
     days: int,
     certificate: Path | None,
+    jwks: Path | None,
     one_time: bool,
     as_json: bool,
 ) -> None:
-    """Register a client and print its id and secret; the secret is kept nowhere and cannot be shown again."""
+    """Register a client and print its id and secret; the secret is kept nowhere and cannot be shown again.
+
+    With --jwks there is no secret: the client signs with a key of which only the public part is given here.
+    """
     settings = shell.settings()
     make_home(settings)
     now = clock()
     thumbprint = None if certificate is None else _thumbprint(certificate)
+    keys = None if jwks is None else _text(jwks)
     with closing(open_store(settings)) as store:
         audit = Audit(store, open_seal(settings, store))
-        row, secret = Clients(store).create(name, scopes, realm, now, days, one_time=one_time, certificate=thumbprint)
+        row, secret = Clients(store).create(
+            name, scopes, realm, now, days, one_time=one_time, certificate=thumbprint, jwks=keys
+        )
         audit.record(now, realm, operator(), "client.create", row.id, name=name, scopes=list(row.scopes))
     _show(row, secret, as_json)
     click.echo(f"Client {row.id} ({visible(name)}) works until {day(row.expires_at)}.", err=True)
@@ -93,16 +106,26 @@ def list_clients(shell: Shell) -> None:
 @clients.command(epilog="Example: riskengine clients rotate rc_0123456789abcdef")
 @click.argument("client_id", metavar="ID")
 @click.option("--days", default=DEFAULT_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Until it expires.")
+@click.option(
+    "--jwks",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The public keys in place of those it has; list old and new ones for as long as both are in use.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
-def rotate(shell: Shell, client_id: str, days: int, as_json: bool) -> None:
-    """Give a client a new secret; the one before works for an hour yet."""
+def rotate(shell: Shell, client_id: str, days: int, jwks: Path | None, as_json: bool) -> None:
+    """Give a client a new secret, the one before works for an hour yet; or with --jwks other public keys."""
     settings = shell.settings()
     make_home(settings)
     now = clock()
     with closing(open_store(settings)) as store:
         audit = Audit(store, open_seal(settings, store))
-        row, secret = Clients(store).rotate(client_id, now, days)
+        clients, secret = Clients(store), None
+        if jwks is None:
+            row, secret = clients.rotate(client_id, now, days)
+        else:
+            row = clients.replace_keys(client_id, _text(jwks), now, days)
         audit.record(now, row.realm, operator(), "client.rotate", row.id, name=row.name)
     _show(row, secret, as_json)
 
@@ -129,6 +152,13 @@ def _show(row: ClientRow, secret: str | None, as_json: bool) -> None:
     else:
         for name, value in shown.items():
             click.echo(f"{name}={value}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput([Fault("/jwks", "must be a file in UTF-8")]) from error
 
 
 def _thumbprint(file: Path) -> str:
