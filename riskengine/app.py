@@ -17,12 +17,13 @@ from fastapi import FastAPI
 
 from riskengine import metrics
 from riskengine.access.access import Access
-from riskengine.access.assertions import Assertions
 from riskengine.access.clients import Clients
 from riskengine.access.guesses import Guesses
 from riskengine.access.keyring import Keyring
 from riskengine.access.limits import Limits
 from riskengine.access.mint import Mint
+from riskengine.access.outside import Outside, Terms
+from riskengine.access.published import Published
 from riskengine.access.purse import Purse, new_secret
 from riskengine.access.tokens import Tokens, new_signing_key
 from riskengine.activation import Rulebook, read_file
@@ -40,7 +41,7 @@ from riskengine.console.office import Office
 from riskengine.console.routes import ROUTES as PAGES
 from riskengine.console.sessions import Sessions
 from riskengine.engine.engine import Engine
-from riskengine.errors import DataError, SealKeyError, SettingsError, StoreUnavailable
+from riskengine.errors import DataError, IssuerUnavailable, SealKeyError, SettingsError, StoreUnavailable
 from riskengine.inquiry.inquiry import Inquiry
 from riskengine.inquiry.rollup import Rollup
 from riskengine.journal import Journal
@@ -70,6 +71,9 @@ POLICY_SECONDS = 1.5
 COUNT_SECONDS = 1.0
 # How often the store is kept in order; the first time soon after the start, processes started together one by one.
 UPKEEP_SECONDS = 3600.0
+# How often the keys of an outside issuer are looked at, and how often while it does not answer.
+ISSUER_SECONDS = 300.0
+ISSUER_RETRY_SECONDS = 30.0
 # How often used tokens that have expired are forgotten, and signing keys learnt.
 FORGET_SECONDS = 60.0
 UPKEEP_FIRST_SECONDS = 60.0
@@ -210,6 +214,7 @@ def assemble(settings: Settings) -> Parts:
     tracing = start_tracing()
     locator = open_locator(settings)
     make_home(settings)
+    outside = _outside(settings)
     compile_core(policy, _log.info)
     with ExitStack() as undo:
         store = open_store(settings)
@@ -229,17 +234,39 @@ def assemble(settings: Settings) -> Parts:
     clients = Clients(store)
     tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)
     purse = Purse(Keyring(store, seal, "one_time", new_secret), clients, store)
-    assertions = Assertions(clients, store, tokens.issuer)
     limits = Limits(
         clock, logins=settings.limit_logins, requests=settings.limit_requests, rate=settings.limit_rate
     )
-    access = Access(store, tokens, settings.access_minimum, purse)
-    mint = Mint(clients, tokens, purse, assertions, limits)
+    access = Access(store, tokens, settings.access_minimum, purse, outside)
+    mint = Mint(clients, tokens, purse, limits)
     sessions = Sessions(store, access)
     upkeep, keys = Upkeep(settings, seal), source_of(settings)
     return Parts(
         store, seal, locator, rulebook, watch, live, access, limits, mint, sessions, audit, tracing, upkeep, keys
     )
+
+
+def _outside(settings: Settings) -> Outside | None:
+    """Return what checks an outside issuer's tokens. A file with its keys is read now; what was fetched before is taken
+    up, so that the start waits for nobody."""
+    if not settings.outside_issuer:
+        return None
+    keys = Published(settings.outside_jwks, settings.home / "outside-keys.json")
+    if "://" in settings.outside_jwks:
+        keys.recall()
+    else:
+        try:
+            keys.refresh(clock())
+        except IssuerUnavailable as error:
+            raise SettingsError(f"RISKENGINE_OUTSIDE_JWKS is wrong: {error}.") from error
+    terms = Terms(
+        settings.outside_issuer,
+        settings.outside_audience,
+        settings.outside_scope_claim,
+        settings.outside_scope_prefix,
+        settings.outside_realm_claim,
+    )
+    return Outside(terms, keys)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -289,6 +316,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         _count(Rollup(parts.store)),
     )
     watching = [asyncio.create_task(task) for task in beside]
+    if parts.access.outside is not None:
+        watching.append(asyncio.create_task(_look_at_issuer(parts.access.outside.keys)))
     if metrics.SHARED:
         watching.append(asyncio.create_task(_pass_on(app)))
     # The engine's thread lets go of the interpreter at each statement; with the usual 5 ms it waits as long to get it
@@ -353,6 +382,21 @@ async def _follow(parts: Parts) -> None:
                 engine.adopt(rulebook.policy, rulebook.shadow)
         except Exception:  # a defect in one policy must not end the watch for the next
             _log.exception("policy not followed")
+
+
+async def _look_at_issuer(keys: Published) -> None:
+    """Take up what keys an outside issuer publishes; where it does not answer, that is told and its last ones count."""
+    told: str | None = None
+    while True:
+        problem: str | None = None
+        try:
+            await asyncio.to_thread(keys.refresh, clock())
+        except IssuerUnavailable as error:
+            problem = str(error)
+        if problem is not None and problem != told:
+            _log.error("keys of the outside issuer not read", reason=problem)
+        told = problem
+        await asyncio.sleep(ISSUER_SECONDS if problem is None else ISSUER_RETRY_SECONDS)
 
 
 async def _tend_tokens(mint: Mint) -> None:

@@ -61,6 +61,10 @@ class StoreUnavailable(RiskEngineError):
     """The store, or store and journal, cannot take a write now; the caller may retry."""
 
 
+class IssuerUnavailable(RiskEngineError):
+    """The keys of an outside issuer cannot be had; the message says why."""
+
+
 class Overloaded(RiskEngineError):
     """More requests wait than can be answered in time; retry after `seconds`."""
 

@@ -75,6 +75,14 @@ class Settings(BaseSettings):
     limit_failures: int = Field(default=30, ge=1)
     # In whose name tokens are given, and where their endpoint is found; by default the address that is bound.
     issuer: str = ""
+    # An outside issuer whose access tokens are taken too: who it is, what it calls us, and where its public keys are.
+    outside_issuer: str = ""
+    outside_audience: str = ""
+    outside_jwks: str = ""
+    # The claims that hold scopes and realm, and what stands before our scopes there.
+    outside_scope_claim: str = "scope"
+    outside_scope_prefix: str = ""
+    outside_realm_claim: str = ""
     log_format: Literal["json", "text"] = "json"
     # For how many days after their arrival decisions are kept at least; None is for ever.
     retention_days: int | None = 400
@@ -181,6 +189,20 @@ class Settings(BaseSettings):
             raise ValueError("it must be a URL such as https://risk.example.org")
         return value.rstrip("/")
 
+    @field_validator("outside_jwks")
+    @classmethod
+    def _file_or_url(cls, value: str) -> str:
+        """Take a file, or a URL that nobody on the way can answer for."""
+        found = urlsplit(value)
+        if found.scheme in ("http", "https"):
+            if found.scheme == "http" and not _is_here(found.hostname or ""):
+                raise ValueError("it must begin with https://")
+            return value
+        path = Path(value).expanduser()
+        if value and not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        return str(path) if value else ""
+
     @field_validator("host")
     @classmethod
     def _bindable(cls, host: str) -> str:
@@ -215,6 +237,11 @@ class Settings(BaseSettings):
             raise ValueError("RISKENGINE_TLS_CRL needs RISKENGINE_TLS_CLIENT_CA.")
         if self.tls_client_ca is None and self.tls_client_cert is not None:
             raise ValueError("RISKENGINE_TLS_CLIENT_CERT needs RISKENGINE_TLS_CLIENT_CA.")
+        outside = (self.outside_issuer, self.outside_audience, self.outside_jwks)
+        if any(outside) and not all(outside):
+            raise ValueError("RISKENGINE_OUTSIDE_ISSUER, _OUTSIDE_AUDIENCE and _OUTSIDE_JWKS must be set together.")
+        if self.outside_issuer and self.outside_issuer == self.token_issuer:
+            raise ValueError("RISKENGINE_OUTSIDE_ISSUER is the issuer of our own tokens.")
         if self.keys and self.key_command:
             raise ValueError("RISKENGINE_KEYS and RISKENGINE_KEY_COMMAND cannot be set together.")
         if self.certificate_header and not self.trusted_proxies:

@@ -8,6 +8,7 @@ from threading import Lock
 
 from riskengine.access.caller import LEVELS, Caller, Level, bearer
 from riskengine.access.keys import DEFAULT_DAYS, check_key, holder, new_key
+from riskengine.access.outside import Outside
 from riskengine.access.purse import PREFIX, Purse
 from riskengine.access.tokens import Tokens
 from riskengine.errors import AccessDenied
@@ -17,27 +18,39 @@ from riskengine.store.contract import AccessKeyRow, Store
 FRESH_MS = 2_000
 # How long one is still honoured while the store cannot be asked, so that the fallback answer reaches its caller.
 STALE_MS = 300_000
+# From when on it is time to ask again, so that nobody has to wait for the answer.
+RENEW_MS = FRESH_MS // 2
 MOST_REMEMBERED = 4_096
 _TOKEN_AT = len("Bearer ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Remembered:
+    """A caller as it was checked; `renewing`: it was said that it is time to ask again."""
+
     caller: Caller
     checked_at: int
     expires_at: int
+    renewing: bool = False
 
 
 class Access:
-    """Creates, checks and revokes access keys, and checks tokens where `tokens` issues some.
+    """Creates, checks and revokes access keys, and checks tokens: those that `tokens` and `purse` issue, and those of
+    the issuer `outside`.
 
     What shows less than `minimum` is refused. Every time is ms since 1970 and given by the caller. Thread-safe.
     """
 
     def __init__(
-        self, store: Store, tokens: Tokens | None = None, minimum: Level = "key", purse: Purse | None = None
+        self,
+        store: Store,
+        tokens: Tokens | None = None,
+        minimum: Level = "key",
+        purse: Purse | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self._store, self._tokens, self._minimum, self._purse = store, tokens, minimum, purse
+        self.outside = outside
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lock = Lock()
 
@@ -47,17 +60,19 @@ class Access:
         """Store a new key and return it with its row; the key itself is nowhere kept and cannot be shown again."""
         return new_key(self._store, name, scopes, realm, now, days)
 
-    def recall(self, header: str | None, now: int) -> Caller | None:
+    def recall(self, header: str | None, now: int, renew: Callable[[], object] | None = None) -> Caller | None:
         """Return the caller if this header was checked within the last 2 s, without asking the store.
 
-        Whether the request was sent with the caller's certificate is for whoever has the request to see.
+        `renew` is called once when that was a second ago: time to ask again, while what is known still counts. Whether
+        the request was sent with the caller's certificate is for whoever has the request to see.
         """
-        if self._purse is not None and header is not None and header[_TOKEN_AT:].startswith(PREFIX):
-            return self._purse.recall(bearer(header), now)
-        return self._recall(header, now, FRESH_MS)
+        return self._recall(header, now, FRESH_MS, renew)
 
     def recall_stale(self, header: str | None, now: int) -> Caller | None:
-        """Return the caller if this header was checked within the last 5 min: for when the store does not answer."""
+        """Return the caller if this header was checked within the last 5 min: for when the store does not answer.
+
+        A one-time token is told by its client; whether it can be spent is another question.
+        """
         return self._recall(header, now, STALE_MS)
 
     def authenticate(self, header: str | None, now: int, certificate: str | None = None) -> Caller:
@@ -78,14 +93,19 @@ class Access:
         return caller
 
     def is_signed(self, header: str, may_check: Callable[[], bool]) -> bool:
-        """Return whether this header holds a token that was signed here, as far as can be told without the store.
+        """Return whether this header holds a token that was signed here, or by the outside issuer, as far as can be
+        told without the store.
 
         An access token's signature costs as much as a decision, and is looked at where `may_check` says so.
         """
         token = bearer(header)
         if self._purse is not None and token.startswith(PREFIX):
             return self._purse.is_ours(token)
-        return self._tokens is not None and token.startswith("ey") and may_check() and self._tokens.is_ours(token)
+        if not token.startswith("ey"):
+            return False
+        if self.outside is not None and self.outside.names(token):
+            return may_check() and self.outside.is_theirs(token)
+        return self._tokens is not None and may_check() and self._tokens.is_ours(token)
 
     def holder(self, key_id: str, now: int) -> Caller:
         """Return whom a key belongs to, for who proved it before; AccessDenied once it expired or was revoked."""
@@ -109,17 +129,27 @@ class Access:
     def _check(self, token: str, now: int, certificate: str | None) -> tuple[Caller, int]:
         if self._purse is not None and token.startswith(PREFIX):
             return self._purse.check(token, now, certificate), 0
-        if self._tokens is not None and token.startswith("ey"):  # as the JSON of a JWT's header begins
-            return self._tokens.check(token, now, certificate)
+        if token.startswith("ey"):  # as the JSON of a JWT's header begins
+            if self.outside is not None and self.outside.names(token):
+                return self.outside.check(token, now, certificate)
+            if self._tokens is not None:
+                return self._tokens.check(token, now, certificate)
         return check_key(self._store, token, now)
 
-    def _recall(self, header: str | None, now: int, longest: int) -> Caller | None:
+    def _recall(
+        self, header: str | None, now: int, longest: int, renew: Callable[[], object] | None = None
+    ) -> Caller | None:
         if header is None:
             return None
+        if self._purse is not None and header[_TOKEN_AT:].startswith(PREFIX):
+            return self._purse.recall(bearer(header), now, longest, renew)
         with self._lock:
             kept = self._remembered.get(_cache_key(header))
         if kept is None or not 0 <= now - kept.checked_at < longest or now >= kept.expires_at:
             return None
+        if renew is not None and not kept.renewing and now - kept.checked_at >= RENEW_MS:
+            kept.renewing = True
+            renew()
         return kept.caller
 
     def _remember(self, header: str | None, kept: _Remembered) -> None:

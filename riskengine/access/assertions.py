@@ -1,6 +1,5 @@
 """Client assertions (RFC 7523): a client proves who it is by a JWT that its own key signed, each good for one time."""
 
-import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +7,7 @@ from riskengine.access.clients import Clients
 from riskengine.access.public_keys import one_or_more, prove, read, registered, seconds
 from riskengine.access.tokens import TOKEN_PATH
 from riskengine.errors import TokenRefused
-from riskengine.store.contract import ClientRow, Store
+from riskengine.store.contract import ClientRow
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MOST_CHARACTERS = 4_096
@@ -28,8 +27,8 @@ class Assertions:
     Every time is ms since 1970. Thread-safe.
     """
 
-    def __init__(self, clients: Clients, store: Store, issuer: str) -> None:
-        self._clients, self._store = clients, store
+    def __init__(self, clients: Clients, issuer: str) -> None:
+        self._clients = clients
         self._audiences = frozenset((issuer, issuer + TOKEN_PATH))
 
     def client(self, assertion: str, named: str | None, now: int) -> ClientRow:
@@ -41,7 +40,8 @@ class Assertions:
             row, jti = self._proved(assertion, named, now)
         except ValueError as error:
             raise TokenRefused("invalid_client", REFUSED) from error
-        self._use(row, jti, now)
+        if not self._clients.take_once(row, jti, WINDOW_MS, now):
+            raise TokenRefused("invalid_client", REFUSED, (row.realm, row.name, "an assertion used before"))
         return row
 
     def _proved(self, assertion: str, named: str | None, now: int) -> tuple[ClientRow, str]:
@@ -62,20 +62,6 @@ class Assertions:
         if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
             raise ValueError("without an id")
         return row, jti
-
-    def _use(self, row: ClientRow, jti: str, now: int) -> None:
-        """Note that an assertion was used; TokenRefused if it was before, on whatever server.
-
-        It is noted under this stretch of time and the next, each as long as any assertion can count: a repeat falls
-        into one of them, and what is noted goes with its stretch, as the ids of one-time tokens go with their end.
-        """
-        stretch = now // WINDOW_MS
-        used = hashlib.sha256(f"{row.id} {jti}".encode()).digest()[:16]
-        claims = [(((at + 1) * WINDOW_MS).to_bytes(6) + used, b"", now) for at in (stretch, stretch + 1)]
-        with self._store.transaction() as tx:
-            if tx.spend(claims):
-                blame = (row.realm, row.name, "an assertion used before")
-                raise TokenRefused("invalid_client", REFUSED, blame)
 
 
 def _check_times(claims: Any, now: float) -> None:

@@ -49,6 +49,15 @@ def require(caller: Caller, *scopes: str) -> None:
         raise AccessDenied(message, scope=scopes[0])
 
 
+def is_realm(name: str) -> bool:
+    """Return whether a realm may have this name.
+
+    >>> is_realm("acme"), is_realm("../acme")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
+
+
 def bearer(header: str | None) -> str:
     """Return the token of a Bearer header, "" if it is not one; the word is not case-sensitive (RFC 9110)."""
     kind, _, token = (header or "").partition(" ")

@@ -70,6 +70,18 @@ class Clients:
         row = self._store.client(client_id) if _ID.fullmatch(client_id) else None
         return None if row is None or row.revoked_at is not None or now >= row.expires_at else row
 
+    def take_once(self, row: ClientRow, name: str, longest: int, now: int) -> bool:
+        """Return whether a client uses this name for the first time within `longest` ms, on whatever server.
+
+        It is noted under this stretch of time and the next, each as long as `longest`: a repeat falls into one of them,
+        and what is noted goes with its stretch, as the ids of one-time tokens go with their end.
+        """
+        stretch = now // longest
+        noted = digest(f"{row.id} {name}")[:16]
+        claims = [(((at + 1) * longest).to_bytes(6) + noted, b"", now) for at in (stretch, stretch + 1)]
+        with self._store.transaction() as tx:
+            return not tx.spend(claims)
+
     def revoke(self, client_id: str, now: int) -> ClientRow:
         """End a client and all its tokens; servers notice within 2 s. NotFound if there is none."""
         row = self._known(client_id)
@@ -113,10 +125,9 @@ class Clients:
 def _public(jwks: str) -> str:
     """Return a document of public keys as it is stored; InvalidInput where a client cannot be known by it."""
     try:
-        registered(jwks)
+        return written(registered(jwks))
     except ValueError as error:
         raise InvalidInput([Fault("/jwks", str(error))]) from error
-    return written(jwks)
 
 
 def has_secret(row: ClientRow | None, secret: str, now: int) -> bool:

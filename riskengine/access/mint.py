@@ -31,9 +31,9 @@ class Mint:
     Thread-safe.
     """
 
-    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse, assertions: Assertions, limits: Limits) -> None:
-        self._clients, self._tokens, self._purse = clients, tokens, purse
-        self._assertions, self._limits = assertions, limits
+    def __init__(self, clients: Clients, tokens: Tokens, purse: Purse, limits: Limits) -> None:
+        self._clients, self._tokens, self._purse, self._limits = clients, tokens, purse, limits
+        self._assertions = Assertions(clients, tokens.issuer)
 
     @property
     def issuer(self) -> str:

@@ -19,18 +19,23 @@ MOST_KEYS = 64
 RSA_BITS = range(2_048, 8_193)
 RSA_EXPONENTS = range(65_537, 1 << 32, 2)
 # What is kept of a key: nothing that could be private, and nothing that says where to look for another.
-_KEPT = ("kty", "crv", "x", "y", "n", "e", "kid", "alg", "use")
+_OF_THE_KEY = ("kty", "crv", "x", "y", "n", "e")
+_KEPT = (*_OF_THE_KEY, "kid", "alg", "use")
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 _LATEST = 1 << 40  # s since 1970, some 35,000 years from now
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key, the `kid` that tokens name it by (None where it has none), and the algorithm that it is believed for."""
+    """A key, the `kid` that tokens name it by (None where it has none), and the algorithm that it is believed for.
+
+    `member` is how a document has it, without what is not needed to check signatures.
+    """
 
     kid: str | None
     algorithm: str
     key: ECKey | RSAKey | OKPKey
+    member: Mapping[str, str]
 
 
 class UnknownKey(ValueError):
@@ -72,10 +77,9 @@ def published(text: str | bytes) -> tuple[PublicKey, ...]:
     return keys
 
 
-def written(text: str | bytes) -> str:
-    """Return a document with no more of its keys than is needed to check signatures."""
-    kept = [{name: member[name] for name in _KEPT if name in member} for member in _members(text)]
-    return json.dumps({"keys": kept}, separators=(",", ":"))
+def written(keys: Sequence[PublicKey]) -> str:
+    """Return a document of these keys."""
+    return json.dumps({"keys": [key.member for key in keys]}, separators=(",", ":"))
 
 
 def read(token: str, most: int) -> Read:
@@ -189,12 +193,13 @@ def _key(member: Any) -> PublicKey:
             raise ValueError("holds a key that is none of EC (P-256), RSA and OKP (Ed25519)")
     if member.get("alg", algorithm) != algorithm or member.get("use", "sig") != "sig":
         raise ValueError(f"holds a key that is not for signatures by {algorithm}")
+    kept = {name: member[name] for name in _KEPT if name in member}
     try:
-        key = kind.import_key({name: member[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in member})
+        key = kind.import_key({name: value for name, value in kept.items() if name in _OF_THE_KEY})
         key.get_op_key("verify")
     except (JoseError, ValueError, TypeError) as error:
         raise ValueError("holds a key that cannot be read") from error
-    return PublicKey(kid, algorithm, key)
+    return PublicKey(kid, algorithm, key, kept)
 
 
 def _number(member: Mapping[str, Any], name: str) -> int:

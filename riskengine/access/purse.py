@@ -9,6 +9,7 @@ import binascii
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -22,6 +23,8 @@ PREFIX = "ro_"
 LIFE_MS = 600_000
 # How long a client is trusted without asking the store for it: the longest a revocation takes to work.
 FRESH_MS = 2_000
+# From when on it is time to ask again, so that nobody has to wait for the answer.
+RENEW_MS = FRESH_MS // 2
 MOST_CLIENTS = 4_096
 REFUSED = "The one-time token is not ours, expired, used before, or not this caller's."
 _EXPIRY_BYTES, _ID_BYTES, _MAC_BYTES = 6, 16, 16
@@ -45,12 +48,21 @@ class _Read:
         return int.from_bytes(self.id[:_EXPIRY_BYTES])
 
 
+@dataclass(slots=True)
+class _Seen:
+    """A client as the store had it at `checked_at`; `renewing`: it was said that it is time to ask again."""
+
+    client: ClientRow
+    checked_at: int
+    renewing: bool = False
+
+
 class Purse:
     """Gives out and reads one-time tokens; `issuer`'s clients hold them. Every time is ms since 1970. Thread-safe."""
 
     def __init__(self, keyring: Keyring, clients: Clients, store: Store) -> None:
         self._keyring, self._clients, self._store = keyring, clients, store
-        self._seen: dict[str, tuple[ClientRow, int]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._lock = Lock()
 
     def issue(self, client: ClientRow, scopes: list[str], certificate: str | None, count: int, now: int) -> list[str]:
@@ -67,16 +79,23 @@ class Purse:
         number = hmac.digest(key.secret, b"next" + caller.ticket, "sha256")[: _ID_BYTES - _EXPIRY_BYTES]
         return _token(key.number, key.secret, caller.key_id, caller.scopes, end + number, caller.certificate)
 
-    def recall(self, token: str, now: int, longest: int = FRESH_MS) -> Caller | None:
-        """Return whose token this is if that can be told without asking the store, and it has not expired."""
+    def recall(
+        self, token: str, now: int, longest: int = FRESH_MS, renew: Callable[[], object] | None = None
+    ) -> Caller | None:
+        """Return whose token this is if that can be told without asking the store, and it has not expired.
+
+        `renew` is called when it is time to ask the store again, by one of all that show tokens of this client.
+        """
         read = self._read(token)
         if read is None or not now < read.expires_at:
             return None
-        with self._lock:
-            client, checked_at = self._seen.get(read.client, (None, 0))
-        if client is None or not 0 <= now - checked_at < longest or now >= client.expires_at:
+        seen = self._seen.get(read.client)
+        if seen is None or not 0 <= now - seen.checked_at < longest or now >= seen.client.expires_at:
             return None
-        return _caller(read, client)
+        if renew is not None and not seen.renewing and now - seen.checked_at >= RENEW_MS:
+            seen.renewing = True
+            renew()
+        return _caller(read, seen.client)
 
     def check(self, token: str, now: int, certificate: str | None) -> Caller:
         """Return whose token this is, asking the store for the client; AccessDenied for a wrong one.
@@ -86,6 +105,7 @@ class Purse:
         read = self._read(token, now)
         client = self._clients.valid(read.client, now) if read else None
         if read is None or client is None or not client.one_time:
+            self._seen.pop(read.client if read else "", None)
             raise AccessDenied(REFUSED, error="invalid_token")
         caller = _caller(read, client)
         if now >= read.expires_at or (read.certificate != certificate and read.certificate is not None):
@@ -96,7 +116,7 @@ class Purse:
         with self._lock:
             if len(self._seen) >= MOST_CLIENTS:
                 self._seen.clear()
-            self._seen[read.client] = (client, now)
+            self._seen[read.client] = _Seen(client, now)
         return caller
 
     def is_ours(self, token: str) -> bool:

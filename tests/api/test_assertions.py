@@ -10,16 +10,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+from riskengine.access import guesses
 from riskengine.access.assertions import LEEWAY_SECONDS, MOST_CHARACTERS, MOST_SECONDS, TYPE, WINDOW_MS
 from riskengine.access.clients import Clients
 from riskengine.access.public_keys import ALGORITHMS
 from riskengine.access.tokens import TOKEN_PATH
 from riskengine.app import clock
-from riskengine.errors import InvalidInput, TokenRefused
+from riskengine.errors import InvalidInput, LimitReached, TokenRefused
 from riskengine.seal import Seal
 from riskengine.store.contract import ClientRow, Store
 from tests.api.conftest import Service
 from tests.api.jwts import jwks, packed, signed
+from tests.api.test_guesses import FAILURES, HERE, START, Scene
 from tests.api.test_oauth import ISSUER, MINE, NOW, OTHER, House
 from tests.api.test_one_time import refusals
 
@@ -51,6 +53,13 @@ def asserted(client: str, jti: str = "one", now: int = NOW, algorithm: str = "ES
 @pytest.fixture
 def house(seal: Seal) -> House:
     return House(seal)
+
+
+@pytest.fixture
+def guessed(seal: Seal, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A door that wrong credentials come to; who has to wait is told so at once."""
+    monkeypatch.setattr(guesses, "SLOWED_SECONDS", 0.0)
+    return Scene(seal)
 
 
 @pytest.fixture
@@ -379,3 +388,24 @@ def test_of_a_key_only_what_is_public_is_stored(house: House) -> None:
     [key] = json.loads(row.jwks or "")["keys"]
 
     assert sorted(key) == ["crv", "kid", "kty", "x", "y"]
+
+
+def test_what_a_client_signs_is_no_guess(guessed: Scene) -> None:
+    row, _ = guessed.clients.create("service", ["score"], "default", START, jwks=jwks(EC))
+    scope = {"type": "http", "client": HERE}
+
+    async def ask(form: dict[str, str]) -> str:
+        try:
+            await guessed.door.grant(form, None, scope)
+        except (TokenRefused, LimitReached) as error:
+            return type(error).__name__
+        return "granted"
+
+    async def work() -> None:
+        wrong = {"grant_type": "client_credentials", "client_id": row.id, "client_secret": "x"}
+        for _ in range(FAILURES):
+            await ask(wrong)
+        assert await ask(wrong) == "LimitReached"
+        assert await ask(asserted(row.id, now=START)) == "granted"
+
+    guessed.play(work())

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from riskengine.access import guesses
 from riskengine.access.access import FRESH_MS, Access
-from riskengine.access.assertions import Assertions
 from riskengine.access.clients import Clients
 from riskengine.access.guesses import KNOWN_MS, MOST_KNOWN, SIGNATURES, SLOWED_SECONDS, Guesses, source_of
 from riskengine.access.keyring import Keyring
@@ -32,8 +31,6 @@ from riskengine.errors import AccessDenied, LimitReached, Overloaded, StoreUnava
 from riskengine.seal import Seal
 from riskengine.store.contract import AccessKeyRow
 from riskengine.store.memory import MemoryStore
-from tests.api.jwts import jwks, signed
-from tests.api.test_assertions import KEYS, claims_of, form_of
 from tests.fixtures_geo import World
 from tests.served import Served, serving, settings_of
 
@@ -74,8 +71,7 @@ class Scene:
         self.purse = Purse(Keyring(self.store, self.seal, "one_time", new_secret), clients, self.store)
         self.access = Access(self.store, self.tokens, purse=self.purse)
         self.guesses = Guesses(lambda: self.now, FAILURES)
-        assertions = Assertions(clients, self.store, self.tokens.issuer)
-        mint = Mint(clients, self.tokens, self.purse, assertions, Limits(lambda: self.now))
+        mint = Mint(clients, self.tokens, self.purse, Limits(lambda: self.now))
         self.door = Door(self.access, lambda: self.now, self.guesses, mint)
 
     def key(self) -> str:
@@ -254,28 +250,6 @@ def test_client_secrets_are_slowed_and_right_ones_go_on(scene: Scene, way: str) 
         assert await ask(other.id, unseen) == "LimitReached"
         scene.now += 60_000
         assert await ask(other.id, unseen) == "granted"
-
-    scene.play(work())
-
-
-def test_what_a_client_signs_is_no_guess(scene: Scene) -> None:
-    row, _ = scene.clients.create("service", ["score"], "default", START, jwks=jwks(KEYS["ES256"]))
-    scope = {"type": "http", "client": HERE}
-
-    async def ask(form: dict[str, str]) -> str:
-        try:
-            await scene.door.grant(form, None, scope)
-        except (TokenRefused, LimitReached) as error:
-            return type(error).__name__
-        return "granted"
-
-    async def work() -> None:
-        wrong = {"grant_type": "client_credentials", "client_id": row.id, "client_secret": "x"}
-        for _ in range(FAILURES):
-            await ask(wrong)
-        assert await ask(wrong) == "LimitReached"
-        claims = claims_of(row.id, now=START) | {"aud": scene.tokens.issuer}
-        assert await ask(form_of(signed({"alg": "ES256"}, claims, KEYS["ES256"], "ES256"))) == "granted"
 
     scene.play(work())
 

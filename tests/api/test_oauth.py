@@ -9,7 +9,6 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 
 from riskengine.access.access import FRESH_MS, Access
-from riskengine.access.assertions import Assertions
 from riskengine.access.clients import OVERLAP_MS, Clients
 from riskengine.access.keyring import SHOWN_MS, SIGNS_MS, Keyring
 from riskengine.access.limits import Limits
@@ -39,8 +38,7 @@ class House:
         self.tokens = Tokens(self.keyring, self.clients, ISSUER)
         self.purse = Purse(Keyring(self.store, seal, "one_time", new_secret), self.clients, self.store)
         self.access = Access(self.store, self.tokens, purse=self.purse)
-        assertions = Assertions(self.clients, self.store, ISSUER)
-        self.mint = Mint(self.clients, self.tokens, self.purse, assertions, Limits(lambda: NOW))
+        self.mint = Mint(self.clients, self.tokens, self.purse, Limits(lambda: NOW))
 
     def client(self, *scopes: str, certificate: str | None = None) -> tuple[ClientRow, dict[str, str]]:
         """Return a new client and the form by which it asks for a token."""
