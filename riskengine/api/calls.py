@@ -103,7 +103,7 @@ class Door:
     def recall(self, header: str | None, scope: Scope | None = None) -> Caller | None:
         """Return who sends this Authorization header if that need not be asked of the store, else None."""
         now = self._clock()
-        kept = self._access.recall(header, now)
+        kept = self._access.recall(header, now, partial(self._renew, header, scope))
         if kept is None and now < self._silent_until:
             kept = self._access.recall_stale(header, now)
         if kept is None or kept.certificate is None or kept.certificate == certificate_of(scope or {}):
@@ -179,6 +179,12 @@ class Door:
                 raise
             raise StoreUnavailable("the access key cannot be checked") from error
 
+    def _renew(self, header: str | None, scope: Scope | None) -> None:
+        """Ask the store again for a caller that it told of a while ago, unless too many wait for it."""
+        certificate = certificate_of(scope or {})
+        if (header, certificate) not in self._asked and self._has_room():
+            self._begin(header, certificate, self._clock())
+
     def _begin(self, header: str | None, certificate: str | None, now: int) -> asyncio.Future[Caller]:
         self._make_room()
         loop = asyncio.get_running_loop()
@@ -189,8 +195,11 @@ class Door:
 
     def _make_room(self) -> None:
         """Raise Overloaded where as many wait for the store as may."""
-        if len(self._asked) + self._granting >= MOST_ASKED:
+        if not self._has_room():
             raise Overloaded
+
+    def _has_room(self) -> bool:
+        return len(self._asked) + self._granting < MOST_ASKED
 
     def _settled(self, asked: tuple[str | None, str | None], done: asyncio.Future[Caller]) -> None:
         self._asked.pop(asked, None)
