@@ -1,6 +1,7 @@
 """One stored event, the reports on it, and the end of a user's being at risk."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -41,6 +42,9 @@ async def report(request: Request) -> Response:
     desk = desk_of(request)
     desk.challenges.check(parsed, caller.realm, desk.clock())
     await pay(request, caller)
+    if parsed.result not in STEP_UP_RESULTS:
+        record = partial(desk.audit.record, desk.clock(), caller.realm, caller.name, "event.verdict", "event")
+        await asyncio.to_thread(record, event_id=event_id, result=parsed.result)
     return reply(await desk.live.report(parsed, caller.realm, caller.name))
 
 

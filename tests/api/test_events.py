@@ -88,6 +88,22 @@ def test_reading_is_audited_with_the_event_sealed(service: Service, user: str, a
     assert json.loads(detail)["event_id"] == event_id
 
 
+def test_a_verdict_is_audited_and_how_a_step_up_ended_is_not(service: Service, user: str, ago: Ago) -> None:
+    event_id = stepped_up(service, user, ago)
+    before = len(audited(service))
+    path = f"/events/{event_id}/report"
+    assert service.post(path, {"result": "step_up_failed"}, service.key("report")).status_code == 200
+    assert len(audited(service)) == before
+    assert service.post(path, {"result": "confirmed_compromised"}, service.key("verdict")).status_code == 200
+
+    [line] = audited(service)[before:]
+
+    assert (line["actor"], line["action"]) == ("test", "event.verdict")
+    row = audit_row(line["at"], line["actor"], line["action"], line["object"])
+    detail = json.loads(service.parts.seal.open(line["detail"], "default", "audit", row))
+    assert (detail["event_id"], detail["result"]) == (event_id, "confirmed_compromised")
+
+
 def audited(service: Service) -> list[dict[str, Any]]:
     """Return the audit trail, oldest first."""
     engine = create_engine(service.settings.database_url)
