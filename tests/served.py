@@ -76,16 +76,18 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def serving(settings: Settings, token: str | None = None) -> Iterator[Served]:
+def serving(
+    settings: Settings, token: str | None = None, program: tuple[str, ...] = ("-m", "riskengine")
+) -> Iterator[Served]:
     """Run `riskengine serve` until the block ends; it is ready, its log is in a file of its home.
 
-    `token` is the access key of an earlier run over the same home.
+    `token` is the access key of an earlier run over the same home, `program` what runs as `riskengine`.
     """
     token = token or _token(settings)
     log = settings.home / "serve.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "riskengine", "serve"], env=environment_of(settings), stderr=stderr
+            [sys.executable, *program, "serve"], env=environment_of(settings), stderr=stderr
         )
     served = Served(settings, process, log, token)
     try:

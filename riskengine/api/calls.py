@@ -41,6 +41,11 @@ MOST_ASKED = 256
 NOTE_MS = 1_000
 MOST_NOTED = 4_096
 
+# As callers name what belongs in the Authorization header (RFC 6750, 2.3, among them).
+_CREDENTIALS = frozenset(
+    ("access_token", "token", "key", "api_key", "apikey", "access_key", "authorization", "client_secret", "secret")
+)
+
 _encoder = msgspec.json.Encoder()
 JSON = (b"content-type", b"application/json")
 
@@ -287,6 +292,8 @@ async def at_login(scope: Scope, *scopes: str) -> Caller:
 
 
 async def _known(scope: Scope, *scopes: str) -> Caller:
+    if scope["query_string"]:
+        _refuse_credentials(QueryParams(scope["query_string"]))
     caller = await desk_in(scope).door.admit(header(scope, b"authorization"), scope)
     require(caller, *scopes)
     return caller
@@ -361,6 +368,14 @@ async def body_of(scope: Scope, receive: Receive, most: int) -> bytes:
 def no_parameters(request: Request) -> None:
     """Refuse every query parameter by name: a misspelt filter must not look like one that found nothing."""
     _refuse_parameters(request.query_params)
+
+
+def _refuse_credentials(given: Iterable[str]) -> None:
+    """Refuse a credential in a URL by name, before anybody is asked who calls: proxies and histories keep URLs."""
+    for name in given:
+        if name.lower() in _CREDENTIALS:
+            detail = f"{name} must not stand in a URL, which others keep: send it in a header, and change it."
+            raise Refused(UNKNOWN_PARAMETER, detail, parameter=name)
 
 
 def _refuse_parameters(given: Iterable[str]) -> None:
