@@ -67,8 +67,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     # The least that a caller must show.
     access_minimum: Literal["key", "token", "bound", "one_time"] = "key"
-    # How many requests one client may have under way that logins wait for, how many others, and of those a minute.
-    limit_logins: int = Field(default=512, ge=1)
+    # How many requests one client may have under way that logins wait for (by default more than can wait at all: a lone
+    # client meets the order in which the queue refuses), how many others, and of those a minute.
+    limit_logins: int = Field(default=4_096, ge=1)
     limit_requests: int = Field(default=16, ge=1)
     limit_rate: int = Field(default=1_200, ge=1)
     # How many wrong credentials from one address are looked at in a minute.

@@ -53,7 +53,7 @@ class Limits:
     """
 
     def __init__(
-        self, clock: Callable[[], int], *, logins: int = 512, requests: int = 16, rate: int = 1_200
+        self, clock: Callable[[], int], *, logins: int = 4_096, requests: int = 16, rate: int = 1_200
     ) -> None:
         self._clock, self._per_minute = clock, rate
         self.logins, self._requests = Slots(logins), Slots(requests)

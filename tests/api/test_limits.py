@@ -94,6 +94,7 @@ QUERIES = [
     ("GET", "/users/" + "0" * 32, None),
     ("GET", "/events/none", None),
     ("POST", "/users/remediate", {"user_id": "nobody"}),
+    ("GET", "/blocks", None),
 ]
 
 
