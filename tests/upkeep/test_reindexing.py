@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ from tests.upkeep.test_keys_served import command, everything_reads, log_in, rot
 from tests.upkeep.test_person import login
 
 START = 1_772_582_400_000
-OLD = Keys.generate().reindexing()
+# Counts of users are estimates: by some keys two users fall together, and an event counts one fewer than by others. By
+# these two, whose index keys are not made anew each time, it counts the same.
+OLD = replace(Keys.generate(), index=bytes([1]) * 32, next_index=bytes([2]) * 32)
 NEW = OLD.reindexed()
 ADDRESSES = ("192.0.2.10", "198.51.100.10", "2001:db8::7", "203.0.113.70")
 
