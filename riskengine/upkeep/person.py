@@ -29,6 +29,7 @@ from riskengine.store.sql import SqlTransaction
 from riskengine.store.statements import signed
 from riskengine.store.tables import AUDIT, COUNTER_USERS, COUNTERS
 from riskengine.upkeep.purge import EVENTS_AT_ONCE, ROWS_AT_ONCE, patiently
+from riskengine.upkeep.refold import NOBODY
 
 CHECKPOINT_SECONDS = 10.0
 _NEEDLE = slice(5, 21)  # of something sealed: its nonce and what follows, found nowhere else
@@ -53,7 +54,7 @@ class Person:
         """Return all that is held on them, as JSON can tell it."""
         with translated(), self.database.reader.begin() as connection:
             self.database.be_patient(connection)
-            tx = SqlTransaction(connection, self.database, 0)
+            tx = SqlTransaction(connection, self.database, NOBODY)
             events, reports = tx.items_of(self.ref)
             stored = tx.load_histories([self.ref])
             shut_out = blocks.of_token(connection, self.ref)
@@ -125,7 +126,7 @@ class Erasure:
         with translated():
             with person.database.reader.begin() as connection:
                 person.database.be_patient(connection)
-                tx = SqlTransaction(connection, person.database, 0)
+                tx = SqlTransaction(connection, person.database, NOBODY)
                 events, _ = tx.items_of(person.ref)
                 history = tx.load_histories([person.ref]).get(person.ref)
                 shut_out = blocks.of_token(connection, person.ref)
@@ -148,7 +149,7 @@ class Erasure:
         person, found = self.person, []
         with translated(), person.database.reader.begin() as connection:
             person.database.be_patient(connection)
-            tx = SqlTransaction(connection, person.database, 0)
+            tx = SqlTransaction(connection, person.database, NOBODY)
             rows = (*tx.items_of(person.ref), tx.load_histories([person.ref]), blocks.of_token(connection, person.ref))
             if any(rows):
                 found.append("the database's tables")

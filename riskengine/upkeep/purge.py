@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from sqlalchemy import Connection, Table
 
-from riskengine.engine.saved import history_rows, items_of, load_histories
+from riskengine.engine.saved import items_of
 from riskengine.errors import StoreUnavailable
 from riskengine.event import DAY_MS
 from riskengine.history.learn import fold
@@ -20,15 +20,14 @@ from riskengine.store import arrivals, blocks, removal
 from riskengine.store.database import Database, translated
 from riskengine.store.partitions import first_id
 from riskengine.store.sealed import Key, page
-from riskengine.store.sql import SqlTransaction
 from riskengine.upkeep.pace import Pace
+from riskengine.upkeep.refold import Refold
 
 EVENTS_AT_ONCE = 64
 ROWS_AT_ONCE = 500
 TRIES = 20
 _MARK = "purge:personal"  # the row id below which all is emptied
 _LAST = "purge:last"  # when, in ms since 1970
-_NOBODY = 0  # as a worker: a purge counts nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,26 +187,18 @@ class Purge:
 
     def _refold(self, user: bytes, realm: str, cutoff: int) -> int:
         """Put the history folded from the kept items in the place of the stored one, unless that has moved on."""
-        with self.database.reader.begin() as connection:
-            self.database.be_patient(connection)
-            tx = SqlTransaction(connection, self.database, _NOBODY)
-            seq = _seq(tx, user)
-            at_risk = bool(load_histories(tx, [user], {user: realm}, self.seal)["at_risk"][0])
-            events, reports = tx.items_of(user)
-        kept = {row.id for row in events if row.id >= cutoff}
-        told = [row for row in reports if (row.id >= cutoff if row.event is None else row.event in kept)]
-        record = _folded(items_of([row for row in events if row.id in kept], told, self.seal) if kept or told else None)
-        if seq is None:
+        again = Refold(self.database, self.seal, realm, user)
+        stored = again.read()
+        kept = {row.id for row in stored.events if row.id >= cutoff}
+        told = [row for row in stored.reports if (row.id >= cutoff if row.event is None else row.event in kept)]
+        left = [row for row in stored.events if row.id in kept]
+        record = _folded(items_of(left, told, self.seal) if left or told else None)
+        if stored.seq is None:
             return 0
-        with self.database.writing() as connection:
-            tx = SqlTransaction(connection, self.database, _NOBODY)
-            if user not in tx.lock_users([user]) or _seq(tx, user) != seq:
-                raise StoreUnavailable("a user's history moved on while it was folded")
-            if not kept and not told and not at_risk:
+        with again.replacing(stored) as connection:
+            if not left and not told and not stored.at_risk:
                 return removal.drop_history(connection, user)
-            record["seq"] = seq
-            record["at_risk"] |= at_risk  # until remediated, not until forgotten
-            tx.save([], [], {}, history_rows([user], record, {user: realm}, self.seal), {})
+            again.put(connection, record, stored)
         return 1
 
     def _drop_counters(self) -> None:
@@ -283,11 +274,6 @@ def due(at: str, last: int, now: int) -> bool:
     minutes = int(at[:2]) * 60 + int(at[3:])
     today = now // DAY_MS * DAY_MS + minutes * 60_000
     return last < (today if today <= now else today - DAY_MS)
-
-
-def _seq(tx: SqlTransaction, user: bytes) -> int | None:
-    row = tx.load_histories([user]).get(user)
-    return None if row is None else row.seq
 
 
 def _folded(items: np.ndarray | None) -> Records:

@@ -34,6 +34,7 @@ from riskengine.store.tables import (
     HISTORIES,
     REPORTS,
 )
+from riskengine.upkeep.refold import NOBODY
 
 # Under this name the database keeps how far it is; servers do not start until it is gone.
 REINDEX = "reindex"
@@ -190,7 +191,7 @@ class Reindex:
         """Fold histories again: they hold keys of devices and networks. One without events has nobody's name left."""
         wanted = select(HISTORIES.c.user_ref, HISTORIES.c.realm).order_by(HISTORIES.c.user_ref).limit(USERS_AT_ONCE)
         users = connection.execute(wanted if after is None else wanted.where(HISTORIES.c.user_ref > after)).all()
-        tx = SqlTransaction(connection, self.database, 0)
+        tx = SqlTransaction(connection, self.database, NOBODY)
         for user, realm in users:
             events, reports = tx.items_of(user)
             if not events:

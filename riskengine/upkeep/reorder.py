@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from riskengine.engine.saved import history_rows, items_of, load_histories
-from riskengine.errors import StoreUnavailable
+from riskengine.engine.saved import items_of
 from riskengine.history.learn import fold
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, ReportRow
 from riskengine.store.database import Database, translated
 from riskengine.store.sql import SqlTransaction
 from riskengine.upkeep.purge import patiently
+from riskengine.upkeep.refold import NOBODY, Refold
 
 _AT_ONCE = 500
-_NOBODY = 0  # as a worker: this counts nothing
 
 
 class _Numbers(NamedTuple):
@@ -49,34 +48,21 @@ class Reordering:
     def _with_history(self, users: Sequence[bytes]) -> list[bytes]:
         with translated(), self.database.reader.begin() as connection:
             self.database.be_patient(connection)
-            return list(SqlTransaction(connection, self.database, _NOBODY).load_histories(users))
+            return list(SqlTransaction(connection, self.database, NOBODY).load_histories(users))
 
     def _reorder(self, user: bytes) -> int:
-        with self.database.reader.begin() as connection:
-            self.database.be_patient(connection)
-            tx = SqlTransaction(connection, self.database, _NOBODY)
-            events, reports = tx.items_of(user)
-            stored = tx.load_histories([user]).get(user)
-            at_risk = bool(load_histories(tx, [user], {user: self.realm}, self.seal)["at_risk"][0])
-        numbers = _renumbered(events, reports)
-        if stored is None or not (numbers.events or numbers.reports):
+        again = Refold(self.database, self.seal, self.realm, user)
+        kept = again.read()
+        numbers = _renumbered(kept.events, kept.reports)
+        if kept.seq is None or not (numbers.events or numbers.reports):
             return 0
-        events = [row._replace(user_seq=numbers.events.get(row.id, row.user_seq)) for row in events]
-        reports = [row._replace(user_seq=numbers.reports.get(row.id, row.user_seq)) for row in reports]
+        events = [row._replace(user_seq=numbers.events.get(row.id, row.user_seq)) for row in kept.events]
+        reports = [row._replace(user_seq=numbers.reports.get(row.id, row.user_seq)) for row in kept.reports]
         record = fold(items_of(events, reports, self.seal))
-        record["seq"] = stored.seq
-        record["at_risk"] |= at_risk  # until remediated
-        with self.database.writing() as connection:
-            tx = SqlTransaction(connection, self.database, _NOBODY)
-            if user not in tx.lock_users([user]) or _seq(tx, user) != stored.seq:
-                raise StoreUnavailable("a user's history moved on while it was folded")
-            tx.renumber(numbers.events, numbers.reports)
-            tx.save([], [], {}, history_rows([user], record, {user: self.realm}, self.seal), {})
+        with again.replacing(kept) as connection:
+            SqlTransaction(connection, self.database, NOBODY).renumber(numbers.events, numbers.reports)
+            again.put(connection, record, kept)
         return 1
-
-
-def _seq(tx: SqlTransaction, user: bytes) -> int:
-    return tx.load_histories([user])[user].seq
 
 
 def _renumbered(events: list[EventRow], reports: list[ReportRow]) -> _Numbers:
