@@ -17,11 +17,12 @@ from riskengine.app import start_logging
 from tests.bench import blocks, open_loop, stages, start
 from tests.bench.blocks import Plan, Target, rows
 from tests.bench.compare import EMPTY, OURS, servers
+from tests.bench.counts import Counts
 from tests.bench.generator import require_wrk
 from tests.bench.home import DATABASES, Home, databases, made
 from tests.bench.options import numbers, positive
 from tests.bench.progress import done, say
-from tests.bench.report import Counts, Report, stage_table
+from tests.bench.report import Report, stage_table
 from tests.bench.server import post
 
 OPEN_SECONDS, REPLAYED, STARTS = 10.0, 20_000, 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import generator
+from tests.bench.counts import Counts
 from tests.bench.interval import Middle, paired
 from tests.bench.server import Server
 
@@ -26,6 +27,12 @@ class Sample:
     other_status: int
     broken: int
     generator_cores: float
+    fallbacks: float = 0.0  # decisions without the store
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether not all were decided as they should be: that costs more, or less, than what is measured."""
+        return bool(self.fallbacks or self.other_status or self.broken)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ def measure(targets: Sequence[Target], plan: Plan, progress: Callable[[str], Non
 def _one(target: Target, seconds: int, connections: int, block: int) -> Sample:
     server = target.server
     keys = [target.key] if target.tokens is None else target.tokens(connections)
+    fallbacks = Counts.of(server.port).fallbacks
     own, database = server.cpu()
     requests = target.requests[block % len(target.requests)]
     load = generator.send(server.port, connections, seconds, requests, uuid.uuid4().hex[:16], keys)
@@ -86,6 +94,7 @@ def _one(target: Target, seconds: int, connections: int, block: int) -> Sample:
         load.other_status,
         load.broken,
         load.generator_cores,
+        Counts.of(server.port).fallbacks - fallbacks,
     )
 
 
@@ -128,6 +137,12 @@ def rows(samples: Sequence[Sample]) -> list[Row]:
 def ratio(samples: Sequence[Sample], above: str, below: str, connections: int, what: str = "rate") -> Middle:
     """Return how many times of `below`'s value `above` has, block by block."""
     return paired(*([float(getattr(one, what)) for one in _of(samples, name, connections)] for name in (above, below)))
+
+
+def undisturbed(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples of the blocks in which nothing went wrong with any server."""
+    bad = {one.block for one in samples if one.disturbed}
+    return [one for one in samples if one.block not in bad]
 
 
 def _of(samples: Sequence[Sample], server: str, connections: int) -> list[Sample]:

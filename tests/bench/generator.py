@@ -66,7 +66,10 @@ def send(port: int, connections: int, seconds: int, requests: Path, run: str, ke
 
 def parsed(output: str, cpu: float) -> Load:
     """Return what wrk and its script printed; `cpu` is how many seconds of it wrk spent."""
-    found: Mapping[str, float] = json.loads(output.splitlines()[-1])
+    last = output.rstrip().rpartition("\n")[2]
+    if not last.startswith("{"):
+        raise SystemExit(f"wrk did not come to an end: {output[-500:]}")
+    found: Mapping[str, float] = json.loads(last)
     return Load(
         int(found["requests"]),
         found["seconds"],

@@ -1,52 +1,20 @@
 """The measurements as tables for people, and as JSON."""
 
-import http.client
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.blocks import Row, Sample, ratio, rows
 from tests.bench.compare import EMPTY, NAIVE, OURS
+from tests.bench.counts import Counts
 from tests.bench.interval import Middle
 from tests.bench.open_loop import Latency
 from tests.bench.server import Server
 from tests.bench.stages import Stages
 
 MOST_GENERATOR_CORES = 0.7
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What our server says of what it answered: how many of each decision, and how many without its store."""
-
-    decisions: dict[str, float]
-    fallbacks: float
-
-    @classmethod
-    def of(cls, port: int) -> "Counts":
-        """Read a server's /metrics."""
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        found: dict[str, float] = {}
-        fallbacks = 0.0
-        for line in text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name.startswith("riskengine_decisions_total{"):
-                decision = name.split('decision="')[1].split('"')[0]
-                found[decision] = found.get(decision, 0.0) + float(value)
-            elif name == "riskengine_fallbacks_total":
-                fallbacks = float(value)
-        return cls(found, fallbacks)
-
-    def __str__(self) -> str:
-        """Return the shares of the decisions in words."""
-        total = sum(self.decisions.values())
-        shares = ", ".join(f"{count / total:.1%} {name}" for name, count in sorted(self.decisions.items()))
-        return f"{total:,.0f} decisions: {shares}; {self.fallbacks:,.0f} without the store"
 
 
 @dataclass(frozen=True)
