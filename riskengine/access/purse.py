@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
 
 from riskengine.access.caller import SCOPES, Caller
 from riskengine.access.clients import Clients
@@ -34,8 +35,7 @@ _UNBOUND, _BOUND = _CERTIFICATE_AT + _MAC_BYTES, _CERTIFICATE_AT + 32 + _MAC_BYT
 AT_ONCE = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What a token says, its signature proved."""
 
     client: str
@@ -175,7 +175,7 @@ def _token(
     said = (
         number.to_bytes(_CLIENT_AT)
         + bytes.fromhex(client.removeprefix("rc_"))
-        + bytes([sum(1 << SCOPES.index(scope) for scope in scopes)])
+        + bytes([_BITS[scopes]])
         + token_id
         + (base64.urlsafe_b64decode(certificate + "=") if certificate else b"")
     )
@@ -192,3 +192,4 @@ def _text(raw: bytes) -> str:
 
 _ALL = (1 << len(SCOPES)) - 1
 _SETS = [frozenset(scope for at, scope in enumerate(SCOPES) if bits >> at & 1) for bits in range(_ALL + 1)]
+_BITS = {scopes: bits for bits, scopes in enumerate(_SETS)}
