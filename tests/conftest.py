@@ -87,8 +87,8 @@ class PostgresServer:
         self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def end_sessions(self, name: str) -> None:
-        """Cut off everybody connected to a database, as a restart of the server does."""
-        self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        """Cut off everybody connected to a database, as a restart of the server does; they are gone afterwards."""
+        self.run(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
 
 
 @pytest.fixture(scope="session")
