@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,17 @@ class Served:
             assert self.process.poll() is None, f"ended with {self.process.poll()}: {self.log.read_text()}"
             assert time.monotonic() < end, f"{event} was not logged {times} times: {self.log.read_text()}"
             time.sleep(0.02)
+
+    def until_drained(self, seconds: float = START_SECONDS) -> None:
+        """Wait until nothing is left in the journal that the store does not have."""
+        end = time.monotonic() + seconds
+        while any(not line.endswith(" 0.0") for line in self._metrics("riskengine_journal_pending")):
+            assert time.monotonic() < end, "the journal was not drained"
+            time.sleep(0.05)
+
+    def _metrics(self, name: str) -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.port}/metrics", timeout=10) as answer:
+            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers that run."""

@@ -30,7 +30,7 @@ from tests.doors import arrivals_of, default_policy, locator_of
 from tests.fixtures_geo import World
 from tests.served import Caller, Served, environment_of, serving, settings_of
 from tests.test_cli import Run
-from tests.upkeep.test_keys_served import command, log_in
+from tests.upkeep.test_keys_served import MOST, command, log_in
 from tests.upkeep.test_person import login
 
 QUIET = {"user_id": "ana", "ip": "198.51.100.10", "device_id": "d1", "event_id": "quiet-1"}
@@ -81,7 +81,7 @@ def test_a_backup_under_load_answers_elsewhere_as_the_server_did(tmp_path: Path,
     assert during > 10, "logins went on meanwhile"
     rows = whole(other)
     assert 201 < len(rows) <= 202 + during
-    assert {row.source for row in rows} == {"engine"}
+    assert sum(row.source == "engine" for row in rows) >= MOST * len(rows)
 
 
 def whole(settings: Settings) -> list[EventRow]:
