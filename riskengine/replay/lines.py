@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from riskengine.engine.arrival import Arrival, canonical
@@ -18,6 +19,7 @@ from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
 from riskengine.readers.log import Read, Rejected, Skipped
 from riskengine.seal import Keys, Seal
+from riskengine.store.database import patiently
 from riskengine.store.memory import MemoryStore
 
 BATCH = 4096
@@ -179,11 +181,12 @@ def _arrival(line: Line, reporting: bool, received_at: int | None) -> Arrival:
 
 
 def run_all(engine: Engine, arrivals: list[Arrival]) -> list[dict[str, Any] | RiskEngineError]:
-    """Return the outcomes of a batch, waiting for users that a live server holds."""
-    outcomes = engine.run(arrivals)
+    """Return the outcomes of a batch, waiting for a store that is busy, and for users that a live server holds."""
+    outcomes = patiently(partial(engine.run, arrivals))
     while any(isinstance(outcome, Busy) for outcome in outcomes):
         waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Busy)]
-        for index, outcome in zip(waiting, engine.run([arrivals[i] for i in waiting]), strict=True):
+        again = [arrivals[index] for index in waiting]
+        for index, outcome in zip(waiting, patiently(partial(engine.run, again)), strict=True):
             outcomes[index] = outcome
     return outcomes
 

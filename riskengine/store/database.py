@@ -1,9 +1,10 @@
 """One interface to the two databases, and what their failures mean to a caller."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, Engine
@@ -15,6 +16,9 @@ from riskengine.errors import SettingsError, StoreUnavailable
 from riskengine.store.postgresql import Postgresql
 from riskengine.store.sqlite import Sqlite
 from riskengine.store.statements import Row
+
+T = TypeVar("T")
+TRIES, _PAUSE_SECONDS = 20, 0.05
 
 
 class Database(Protocol):
@@ -111,3 +115,15 @@ def translated() -> Iterator[None]:
         if type(error) in (DatabaseError, sqlite3.DatabaseError):  # a damaged file; its subclasses are defects of ours
             raise StoreUnavailable("the database file is damaged or is none") from error
         raise
+
+
+def patiently(step: Callable[[], T]) -> T:
+    """Return what a step gives, which is taken again while the database, or a user in it, is busy: for ten seconds."""
+    for again in range(1, TRIES):
+        try:
+            with translated():
+                return step()
+        except StoreUnavailable:
+            time.sleep(_PAUSE_SECONDS * again)
+    with translated():
+        return step()

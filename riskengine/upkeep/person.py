@@ -23,12 +23,12 @@ from riskengine.seal import Seal, SealBroken
 from riskengine.store import blocks, removal
 from riskengine.store.blocks import BlockRow
 from riskengine.store.contract import EventRow
-from riskengine.store.database import Database, translated
+from riskengine.store.database import Database, patiently, translated
 from riskengine.store.sealed import SEALED, page, replace
 from riskengine.store.sql import SqlTransaction
 from riskengine.store.statements import signed
 from riskengine.store.tables import AUDIT, COUNTER_USERS, COUNTERS
-from riskengine.upkeep.purge import EVENTS_AT_ONCE, ROWS_AT_ONCE, patiently
+from riskengine.upkeep.purge import EVENTS_AT_ONCE, ROWS_AT_ONCE
 from riskengine.upkeep.refold import NOBODY
 
 CHECKPOINT_SECONDS = 10.0

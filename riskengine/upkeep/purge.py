@@ -10,14 +10,13 @@ import numpy as np
 from sqlalchemy import Connection, Table
 
 from riskengine.engine.saved import items_of
-from riskengine.errors import StoreUnavailable
 from riskengine.event import DAY_MS
 from riskengine.history.learn import fold
 from riskengine.history.record import Records, blank
 from riskengine.seal import Seal
 from riskengine.settings import Settings
 from riskengine.store import arrivals, blocks, removal
-from riskengine.store.database import Database, translated
+from riskengine.store.database import Database, patiently, translated
 from riskengine.store.partitions import first_id
 from riskengine.store.sealed import Key, page
 from riskengine.upkeep.pace import Pace
@@ -25,7 +24,6 @@ from riskengine.upkeep.refold import Refold
 
 EVENTS_AT_ONCE = 64
 ROWS_AT_ONCE = 500
-TRIES = 20
 _MARK = "purge:personal"  # the row id below which all is emptied
 _LAST = "purge:last"  # when, in ms since 1970
 
@@ -248,19 +246,6 @@ def purged(database: Database, now: int) -> None:
     """Remember that a purge was done."""
     with translated(), database.writing() as connection:
         removal.set_value(connection, _LAST, str(now).encode())
-
-
-def patiently(step: Callable[[], int]) -> int:
-    """Take a step again while the database, or a user in it, is busy."""
-    for again in range(TRIES):
-        try:
-            with translated():
-                return step()
-        except StoreUnavailable:
-            if again == TRIES - 1:
-                raise
-            time.sleep(0.05 * (again + 1))
-    raise AssertionError
 
 
 def due(at: str, last: int, now: int) -> bool:

@@ -13,9 +13,8 @@ from riskengine.engine.saved import items_of
 from riskengine.history.learn import fold
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, ReportRow
-from riskengine.store.database import Database, translated
+from riskengine.store.database import Database, patiently, translated
 from riskengine.store.sql import SqlTransaction
-from riskengine.upkeep.purge import patiently
 from riskengine.upkeep.refold import NOBODY, Refold
 
 _AT_ONCE = 500
