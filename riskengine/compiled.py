@@ -27,7 +27,7 @@ signed: Any = np.int64
 SOURCES = (
     *("assess", "batch", "check", "compiled", "counters", "decision", "engine/attempts", "engine/sharing", "errors"),
     *("event", "geo", "history", "network", "policy", "readers/plain", "readers/spelling", "reason", "replay/cells"),
-    *("replay/crowd", "score", "signals"),
+    *("replay/crowd", "replay/loom", "score", "signals"),
 )
 UNUSED_DAYS = 30  # machine code that no process has started from for so long is thrown away
 

@@ -148,7 +148,7 @@ def replay(
             rows = stack.enter_context(open_ndjson(out))
             decided = replayed.decide(jobs, progress_bar(stack, count, quiet))
             for some in in_input_order(decided) if input_order and not replayed.in_order else decided:
-                rows.write_lines(some.lines)
+                rows.write_lines(some.lines.data.tobytes())
         else:
             engine = stack.enter_context(_engine(settings, judge, locator, save))
             items = gather(log, reject, summary)

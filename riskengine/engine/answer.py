@@ -38,7 +38,7 @@ _COUNTRY = int(Located.COUNTRY)
 _FEW = 32
 PARTS_KEPT = 16_384  # of answers, which many have in common
 _PLACE = attrgetter("country", "located", "latitude", "longitude", "radius")
-DEGREE_DIGITS = 4  # ten metres: finer than any database is right
+DEGREE_DIGITS, RADIUS_DIGITS = 4, 1  # ten metres, and a hundred: finer than any database is right
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
         "decision": decision,
         "score": verdict.score / 10,
         "level": LEVELS[verdict.level],
-        "reasons": _reasons(event, label, found, journey, policy),
+        "reasons": reasons(event, label, found, journey, policy),
         "location": None if math.isnan(item.latitude) else location(*_PLACE(item), label),
         "network": network(item.asn, item.kind, item.claimed, label),
         "travel": journey,
@@ -181,10 +181,10 @@ def answer(event: Told, label: Label, found: Judged, scene: Scene) -> dict[str, 
     }
 
 
-def _reasons(
+def reasons(
     event: Told, label: Label, found: Judged, journey: Mapping[str, Any] | None, policy: Policy
 ) -> list[dict[str, Any]]:
-    """Return what decided, what denies first, then signals, strongest first."""
+    """Return what decided, what denies first, then signals, strongest first. `journey` is the answer's."""
     of_rules = rule_reasons(found.row, policy) if found.verdict.rules else []
     if event.block is not None:
         of_rules = [reason | event.block.told() if reason["code"] == BLOCKED else reason for reason in of_rules]
@@ -253,7 +253,7 @@ def location(
         "place": label.place(),
         "latitude": round(latitude, DEGREE_DIGITS),
         "longitude": round(longitude, DEGREE_DIGITS),
-        "radius_km": round(radius, 1),
+        "radius_km": round(radius, RADIUS_DIGITS),
         "precision": "country" if located == _COUNTRY else "city",
     }
 
@@ -310,7 +310,7 @@ def end(place: str | None, country: int, latitude: float, longitude: float, radi
         "place": place,
         "latitude": round(latitude, DEGREE_DIGITS),
         "longitude": round(longitude, DEGREE_DIGITS),
-        "radius_km": round(radius, 1),
+        "radius_km": round(radius, RADIUS_DIGITS),
     }
 
 

@@ -1,26 +1,26 @@
 """Assessed events as lines of NDJSON: each the full answer, with `log` and `line` where the event stood."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from riskengine.assess import Assessments
-from riskengine.engine.answer import Scene, Told, answer, journey_rows, judged
+from riskengine.engine.answer import Judged, Scene, Told, answer, journey_rows, judged, reasons
 from riskengine.event import ACTIONS, NETWORK_TYPES
+from riskengine.locate.locator import Label
 from riskengine.locate.source import DataSource
 from riskengine.policy.policy import Policy
 from riskengine.replay.columns import address_of
-from riskengine.replay.frames import Frames, plain
+from riskengine.replay.frames import Frames
+from riskengine.replay.loom import Lines
 from riskengine.replay.register import Tables
 from riskengine.replay.told import NOBODY
 
-_encode = msgspec.json.Encoder().encode
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """What all answers of a replay share. `logs` are the names of the logs."""
 
@@ -28,46 +28,47 @@ class Setting:
     policy: Policy
     source: DataSource
     logs: Sequence[str]
-    frames: Frames
+
+    @cached_property
+    def frames(self) -> Frames:
+        """What makes its lines."""
+        return Frames(self.tables, self.logs)
 
 
-def setting_of(tables: Tables, policy: Policy, source: DataSource, logs: Sequence[str]) -> Setting:
-    """Return the setting of a replay; `logs` are the names of the logs."""
-    return Setting(tables, policy, source, logs, Frames(tables, logs))
-
-
-def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Setting) -> list[bytes]:
+def lines(result: Assessments, told: np.ndarray, ids: Sequence[str], setting: Setting) -> Lines:
     """Return the line of each event of an assessment without reports, `told` as TOLD rows."""
-    found = np.empty(len(told), object)
-    quiet = plain(result)
-    rows = np.flatnonzero(quiet)
-    if len(rows):
-        some = result.only(rows)
-        found[rows] = setting.frames.lines(
-            some,
-            told[rows],
-            [ids[at] for at in rows.tolist()],
-            lambda at: next(_answers(some, [at], told[rows[at : at + 1]], [ids[rows[at]]], setting)),
-        )
-    rows = np.flatnonzero(~quiet)
-    answers = _answers(result, rows.tolist(), told[rows], [ids[at] for at in rows.tolist()], setting)
-    found[rows] = [_encode(answer) + b"\n" for answer in answers]
-    told_lines: list[bytes] = found.tolist()
-    return told_lines
+    return setting.frames.lines(result, told, ids, _Answers(result, told, ids, setting))
 
 
-def _answers(
-    result: Assessments, rows: Sequence[int], told: np.ndarray, ids: Sequence[str], setting: Setting
-) -> Iterator[dict[str, Any]]:
-    """Yield the answers to some events of an assessment, `told` and `ids` theirs alone, with `log` and `line`."""
-    tables = setting.tables
-    places = {row: tables.labels[tables.label[address_of(row)]].place() for row in journey_rows(result, rows)}
-    scene = Scene(setting.policy, setting.source, places)
-    labels = [tables.labels[at] for at in tables.label[told["address"]].tolist()]
-    stood = zip(told["source"].tolist(), told["line"].tolist(), strict=True)
-    found = zip(_told(told, ids, tables), labels, judged(result, rows), stood, strict=True)
-    for event, label, row, (log, line) in found:
-        yield answer(event, label, row, scene) | {"log": setting.logs[log], "line": line}
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The answers to the events of an assessment, by their rows."""
+
+    result: Assessments
+    told: np.ndarray
+    ids: Sequence[str]
+    setting: Setting
+
+    def whole(self, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+        """Yield answers with `log` and `line`."""
+        tables, setting, told = self.setting.tables, self.setting, self.told[rows]
+        far = journey_rows(self.result, rows.tolist())
+        places = {row: tables.labels[tables.label[address_of(row)]].place() for row in far}
+        scene = Scene(setting.policy, setting.source, places)
+        stood = zip(told["source"].tolist(), told["line"].tolist(), strict=True)
+        for (event, label, row), (log, line) in zip(self._judged(rows), stood, strict=True):
+            yield answer(event, label, row, scene) | {"log": setting.logs[log], "line": line}
+
+    def reasons(self, rows: np.ndarray) -> Iterator[list[dict[str, Any]]]:
+        """Yield the reasons for answers that no impossible journey is told by."""
+        for event, label, row in self._judged(rows):
+            yield reasons(event, label, row, None, self.setting.policy)
+
+    def _judged(self, rows: np.ndarray) -> Iterable[tuple[Told, Label, Judged]]:
+        tables, told = self.setting.tables, self.told[rows]
+        labels = [tables.labels[at] for at in tables.label[told["address"]].tolist()]
+        events = _told(told, [self.ids[at] for at in rows.tolist()], tables)
+        return zip(events, labels, judged(self.result, rows.tolist()), strict=True)
 
 
 def _told(told: np.ndarray, ids: Sequence[str], tables: Tables) -> Iterator[Told]:

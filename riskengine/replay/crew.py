@@ -13,6 +13,7 @@ from typing import Any
 
 from riskengine.errors import RiskEngineError
 from riskengine.replay.desk import Desk, Parcel, Tally
+from riskengine.replay.loom import Lines
 
 _DONE = None
 
@@ -26,14 +27,15 @@ class Alone:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._lines: list[bytes] = []
+        self._lines: Lines | None = None
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Have a parcel decided."""
         self._lines = self._desk.decide(parcels[0])
 
-    def receive(self) -> list[list[bytes]]:
+    def receive(self) -> list[Lines]:
         """Return the lines of the last parcel."""
+        assert self._lines is not None
         return [self._lines]
 
     def end(self) -> list[Tally]:
@@ -71,7 +73,7 @@ class Crew:
         for at, parcel in enumerate(parcels):
             self._send(at, parcel)
 
-    def receive(self) -> list[list[bytes]]:
+    def receive(self) -> list[Lines]:
         """Return the lines of each desk's last parcel; WorkerGone where one has ended."""
         found: list[Any] = [None] * self.count
         waiting = dict(zip(self._pipes, range(self.count), strict=True))

@@ -17,6 +17,7 @@ from riskengine.history.learn import fold
 from riskengine.history.record import blank
 from riskengine.policy.policy import SIGNALS
 from riskengine.replay.answers import Setting, lines
+from riskengine.replay.loom import Lines, chained
 from riskengine.replay.told import EVENT, REPORT
 
 _COMPROMISED, _PASSED = REPORT_RESULTS.index("confirmed_compromised"), REPORT_RESULTS.index("step_up_passed")
@@ -63,19 +64,19 @@ class Desk:
         self._items: dict[int, list[np.ndarray]] = {user // desks: [] for user in suspects if user % desks == own}
         self.tally = Tally()
 
-    def decide(self, parcel: Parcel) -> list[bytes]:
+    def decide(self, parcel: Parcel) -> Lines:
         """Return the line of each event, in order."""
-        found: list[bytes] = []
+        found: list[Lines] = []
         parcel.rows["user"] = np.where(parcel.rows["user"] < 0, -1, parcel.rows["user"] // self._desks)
         for some in _runs(parcel.told):
             part = Parcel(parcel.told[some], parcel.ids[some], parcel.rows[some], parcel.awaited[some])
             if len(part.told) == 1 and part.told["role"][0] == REPORT and part.told["result"][0] == _COMPROMISED:
                 self._refold(part.told[0])
             else:
-                found += self._run(part)
-        return found
+                found.append(self._run(part))
+        return chained(found)
 
-    def _run(self, parcel: Parcel) -> list[bytes]:
+    def _run(self, parcel: Parcel) -> Lines:
         """Decide a run in which no event is reported on twice."""
         told, reports = parcel.told, parcel.told["role"] == REPORT
         batch, taken = self._with_reports(parcel) if reports.any() else (parcel.rows, np.arange(len(told)))
@@ -204,6 +205,8 @@ def _named(batch: Batch, setting: Setting) -> tuple[Batch, Names]:
         ("groups", names.groups, tables.groups),
         ("edge", names.edges, tables.edges),
     ):
+        if (batch[field_] < 0).all():
+            continue
         used, at = np.unique(batch[field_], return_inverse=True)
         known = used >= 0
         of.update({every[one]: number for number, one in enumerate(used[known].tolist())})

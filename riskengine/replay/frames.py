@@ -1,200 +1,173 @@
-"""Lines of events of which there is little to tell: allowed, without points and rules. They are most of a log.
+"""Lines of answers that differ in few things: allowed, by no rule and no impossible journey. They are most of a log.
 
 What such lines have in common is taken from `answer` itself, by one of them with marks where lines differ; what differs
-is put in column by column. A line so is made of the same bytes at a tenth of the cost.
+is put in column by column. A line so is made of the same bytes at a fraction of the cost.
 """
 
 import re
 from collections import namedtuple
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import repeat
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
 from riskengine.assess import Assessments
 from riskengine.decision import DECISIONS
-from riskengine.engine.answer import VOUCHERS, end, least_speed, location, network, vouched
+from riskengine.engine.answer import RADIUS_DIGITS, VOUCHERS, end, least_speed, location, network, vouched
 from riskengine.policy.policy import SIGNALS
+from riskengine.replay.loom import Frame, Lines, Pool, Shared, table, woven
 from riskengine.replay.register import Tables
 
 _MARK = re.compile(rb"\0(\w+)\0")
 _ALLOW = DECISIONS.index("allow")
-_KEPT = 1 << 15  # parts of lines that are kept of each kind
+_KEPT_BYTES = 64 << 20  # of texts that lines have in common
 _CREDIT = ("taken", *(f"for_{name}" for name in VOUCHERS))
 _Credit: Any = namedtuple("_Credit", _CREDIT)  # type: ignore[misc]
-# What tells frames apart, of a verdict.
-_KIND = ("maturity", "level", "limit", "score", "would_be")
+# What tells frames apart, of a verdict, beside the limit: each less than _SMALL.
+_KIND, _SMALL = ("maturity", "level", "would_be"), 8
+# What lines differ in. A line that is like no other is `whole`.
+_COLUMNS = (
+    *("event_id", "occurred_at", "user_ref", "score", "reasons", "location", "network"),
+    *("from", "to", "distance_km", "seconds", "min_speed_kmh", "impossible", "rough", "habitual"),
+    *("signals", "vouched", "log", "line", "whole"),
+)
+_AT = {name: number for number, name in enumerate(_COLUMNS)}
+_WHOLE = 0  # the frame of nothing but that
 _encode = msgspec.json.Encoder().encode
 
 
-def plain(result: Assessments) -> np.ndarray:
-    """Return which events of an assessment have no reasons to tell."""
-    items, found = result.items, result.found
-    verdicts = found.verdicts
-    return (
-        (items["decision"] == _ALLOW)
-        & (verdicts["rules"] == 0)
-        & ~(verdicts["impossible"] > 0)
-        & ~found.points.any(axis=1)
-    )
+class Answers(Protocol):
+    """The answers to the events of an assessment, by their rows, with `log` and `line`; and their reasons alone."""
 
+    def whole(self, rows: np.ndarray) -> Iterable[dict[str, Any]]: ...
 
-class _Frame(NamedTuple):
-    """The bytes before, between and after what differs, and the names of that."""
-
-    fixed: list[bytes]
-    names: list[str]
-
-
-@dataclass(slots=True)
-class Parts:
-    """Parts of answers in JSON, by what they are made of."""
-
-    found: dict[Hashable, bytes] = field(default_factory=dict)
-
-    def of(self, keys: Iterable[Any], make: Callable[..., Any]) -> list[bytes]:
-        """Return the part of each key (a tuple that `make` takes)."""
-        found, told = self.found, []
-        for key in keys:
-            part = found.get(key)
-            if part is None:
-                if len(found) >= _KEPT:
-                    found.clear()
-                found[key] = part = _encode(make(*key))
-            told.append(part)
-        return told
+    def reasons(self, rows: np.ndarray) -> Iterable[list[dict[str, Any]]]: ...
 
 
 class Frames:
     """Makes lines; `tables` and `logs` are those of the replay."""
 
     def __init__(self, tables: Tables, logs: Sequence[str]) -> None:
-        self._tables = tables
-        self._logs = [_encode(log) for log in logs]
-        self._refs = [*(ref.encode() for ref in tables.user_refs), b""]  # nobody's last
-        self._frames: dict[Any, _Frame] = {}
-        self._places, self._ends, self._others, self._networks = (Parts() for _ in range(4))
-        self._signals, self._credits = Parts(), Parts()
+        self._tables, self._logs = tables, [_encode(log) for log in logs]
+        self._begin()
 
-    def lines(
-        self, result: Assessments, told: np.ndarray, ids: Sequence[str], answer_of: Callable[[int], dict[str, Any]]
-    ) -> list[bytes]:
-        """Return the lines of plain events, `told` as TOLD rows; `answer_of` gives the answer to one (by its row)."""
-        found = np.empty(len(told), object)
-        for kind, rows in _kinds(result, told):
-            frame = self._frames.get(kind)
-            if frame is None:
-                self._frames[kind] = frame = _framed(answer_of(int(rows[0])))
-            found[rows] = self._filled(frame, result, told, ids, rows)
-        lines: list[bytes] = found.tolist()
+    def _begin(self) -> None:
+        """Begin with an empty pool."""
+        self._pool = pool = Pool()
+        labels = self._tables.labels
+        self._refs = pool.alike(np.array([*self._tables.user_refs, ""], "S"))  # nobody's last
+        self._files = pool.texts(self._logs)
+        self._nothing, self._truths = pool.put(b"[]"), pool.texts([b"false", b"true"])
+        self._frames = [Frame([(0, 0), pool.put(b"\n")], [_AT["whole"]])]
+        self._kinds: dict[int, int] = {}
+        self._places = Shared(pool, lambda at, *spot: location(*spot, labels[at]))
+        self._networks = Shared(pool, lambda at, *known: network(*known, labels[at]))
+        self._own = Shared(pool, lambda at, *spot: end(labels[at].place(), *spot))
+        self._other = Shared(pool, lambda *spot: end(None, *spot))
+        self._signals = Shared(pool, lambda row: dict(zip(SIGNALS, row.tolist(), strict=True)))
+        self._credits = Shared(pool, lambda *credit: vouched(_Credit(*credit)))
+
+    def lines(self, result: Assessments, told: np.ndarray, ids: Sequence[str], answers: Answers) -> Lines:
+        """Return the line of each event, `told` as TOLD rows."""
+        if self._pool.used > _KEPT_BYTES:
+            self._begin()
+        verdicts, pool = result.verdicts, self._pool
+        is_alike = (result.items["decision"] == _ALLOW) & (verdicts["rules"] == 0) & ~(verdicts["impossible"] > 0)
+        alike, others = np.flatnonzero(is_alike), np.flatnonzero(~is_alike)
+        frames = np.full(len(told), _WHOLE)
+        for kind, rows in _kinds(result, told, alike):
+            if kind not in self._kinds:
+                [pattern] = answers.whole(rows[:1])
+                self._kinds[kind] = len(self._frames)
+                self._frames.append(_framed(pattern, pool))
+            frames[rows] = self._kinds[kind]
+        spans = np.zeros((len(_COLUMNS), len(told), 2), np.int64)
+        for name, column in self._shared(result, told).items():
+            spans[_AT[name]] = column
+        kept = pool.used
+        for name, column in self._own_columns(result, told, ids).items():
+            spans[_AT[name]] = column
+        reasoned = alike[result.found.points[alike].any(axis=1)]
+        spans[_AT["reasons"]] = self._nothing
+        spans[_AT["reasons"], reasoned] = pool.texts(list(map(_encode, answers.reasons(reasoned))))
+        spans[_AT["whole"], others] = pool.texts(list(map(_encode, answers.whole(others))))
+        lines = Lines(*woven(pool.data, spans, *table(self._frames), frames))
+        pool.used = kept
         return lines
 
-    def _filled(
-        self, frame: _Frame, result: Assessments, told: np.ndarray, ids: Sequence[str], rows: np.ndarray
-    ) -> list[bytes]:
-        columns = self._columns(result.items[rows], result.verdicts[rows], result.found.signals[rows], told[rows])
-        columns["event_id"] = [_encode(ids[at]) for at in rows.tolist()]
-        pieces: list[Iterable[bytes]] = [repeat(frame.fixed[0])]
-        for name, fixed in zip(frame.names, frame.fixed[1:], strict=True):
-            pieces += (columns[name], repeat(fixed))
-        return list(map(b"".join, zip(*pieces, strict=False)))
-
-    def _columns(
-        self, items: np.ndarray, verdicts: np.ndarray, found: np.ndarray, told: np.ndarray
-    ) -> dict[str, list[bytes]]:
-        """Return what differs between lines, by its name in a frame."""
-        labels, numbers = self._tables.labels, self._tables.label[told["address"]]
-        item, verdict = _Columns(items), _Columns(verdicts)
-        spots = list(zip(item.country, item.located, item.latitude, item.longitude, item.radius, strict=True))
-        label_of = numbers.tolist()
-        own = self._ends.of(
-            zip(label_of, spots, strict=True),
-            lambda at, spot: end(labels[at].place(), spot[0], *spot[2:]),
-        )
-        other = self._others.of(
-            zip(
-                *(verdict.other_country, verdict.other_latitude, verdict.other_longitude, verdict.other_radius),
-                strict=True,
-            ),
-            lambda *spot: end(None, *spot),
-        )
-        gaps = zip(verdict.distance, verdict.other_radius, item.radius, verdict.gap, strict=True)
-        came = verdict.before
-        each = found.tobytes()
-        width = found.dtype.itemsize * found.shape[1]
+    def _shared(self, result: Assessments, told: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the spans of what many lines have in common, which stays in the pool."""
+        items, verdicts = result.items, result.verdicts
+        label, before = self._tables.label[told["address"]], verdicts["before"][:, None]
+        point = items["latitude"], items["longitude"], _shown(items["radius"])
+        own = self._own.spans(label, items["country"], *point)
+        there = verdicts["other_latitude"], verdicts["other_longitude"], _shown(verdicts["other_radius"])
+        other = self._other.spans(verdicts["other_country"], *there)
         return {
-            "occurred_at": np.datetime_as_string(told["time"].astype("M8[ms]"), timezone="UTC").astype("S").tolist(),
-            "user_ref": [self._refs[user] for user in told["user"].tolist()],
-            "location": self._places.of(
-                zip(label_of, spots, strict=True), lambda at, spot: location(*spot, labels[at])
-            ),
-            "network": self._networks.of(
-                zip(label_of, item.asn, item.kind, item.claimed, strict=True),
-                lambda at, *known: network(*known, labels[at]),
-            ),
-            "from": [a if before else b for before, a, b in zip(came, other, own, strict=True)],
-            "to": [b if before else a for before, a, b in zip(came, other, own, strict=True)],
-            "distance_km": _json(verdict.distance),
-            "seconds": _json([gap / 1000 for gap in verdict.gap]),
-            "min_speed_kmh": _json([least_speed(*of) for of in gaps]),
-            "impossible": _json(verdict.impossible),
-            "rough": _json(verdict.wide),
-            "habitual": _json(verdict.habitual),
-            "vouched": self._credits.of(
-                zip(*(verdicts[name].tolist() for name in _CREDIT), strict=True),
-                lambda *credit: vouched(_Credit(*credit)),
-            ),
-            "signals": self._signals.of(
-                ((each[at : at + width],) for at in range(0, len(each), width)),
-                lambda row: dict(zip(SIGNALS, np.frombuffer(row).tolist(), strict=True)),
-            ),
-            "log": [self._logs[source] for source in told["source"].tolist()],
-            "line": _json(told["line"].tolist()),
+            "user_ref": self._refs[told["user"]],
+            "location": self._places.spans(label, items["country"], items["located"], *point),
+            "network": self._networks.spans(label, items["asn"], items["kind"], items["claimed"]),
+            "from": np.where(before, other, own),
+            "to": np.where(before, own, other),
+            "rough": self._truths[verdicts["wide"].astype(int)],
+            "habitual": self._truths[verdicts["habitual"].astype(int)],
+            "vouched": self._credits.spans(*(verdicts[name] for name in _CREDIT)),
+            "signals": self._signals.spans(result.found.signals),
+            "log": self._files[told["source"]],
+        }
+
+    def _own_columns(self, result: Assessments, told: np.ndarray, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the spans of what is each line's own."""
+        verdicts, pool = result.verdicts, self._pool
+        journeys = (verdicts["distance"], verdicts["other_radius"], result.items["radius"], verdicts["gap"])
+        times = np.datetime_as_string(told["time"].astype("M8[ms]"), timezone="UTC")
+        return {
+            "event_id": pool.texts(list(map(_encode, ids))),
+            "occurred_at": pool.alike(times.astype("S24")),
+            "score": pool.json((verdicts["score"] / 10).tolist()),
+            "distance_km": pool.json(verdicts["distance"].tolist()),
+            "seconds": pool.json((verdicts["gap"] / 1000).tolist()),
+            "min_speed_kmh": pool.json(list(map(least_speed, *(one.tolist() for one in journeys)))),
+            "impossible": pool.json(verdicts["impossible"].tolist()),
+            "line": pool.json(told["line"].tolist()),
         }
 
 
-class _Columns:
-    """Fields of rows as lists."""
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows
-
-    def __getattr__(self, name: str) -> Any:
-        return self._rows[name].tolist()
+def _shown(radius: np.ndarray) -> np.ndarray:
+    """Return radii as answers show them: they grow with every hour, by much less than is shown."""
+    distinct, of = np.unique(radius, return_inverse=True)
+    return np.array([round(one, RADIUS_DIGITS) for one in distinct.tolist()])[of]
 
 
-def _kinds(result: Assessments, told: np.ndarray) -> Iterable[tuple[tuple[Any, ...], np.ndarray]]:
-    """Yield what tells frames apart, and the rows that have it in common."""
+def _kinds(result: Assessments, told: np.ndarray, rows: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
+    """Yield a number of what tells frames apart, and which of the rows have it in common."""
     verdicts, items = result.verdicts, result.items
-    known: list[np.ndarray] = [verdicts[name] for name in _KIND]
-    known += [np.isnan(items["latitude"]), np.isnan(verdicts["distance"]), told["user"] < 0]
-    kinds, of = np.unique(np.stack([one.astype(np.int64) for one in known], axis=1), axis=0, return_inverse=True)
-    for number, kind in enumerate(kinds.tolist()):
-        yield tuple(kind), np.flatnonzero(of == number)
+    number = verdicts["limit"][rows]
+    for small in (
+        *(verdicts[name] for name in _KIND),
+        *(np.isnan(items["latitude"]), np.isnan(verdicts["distance"]), told["user"] < 0),
+    ):
+        number = number * _SMALL + small[rows]
+    kinds, of = np.unique(number, return_inverse=True)
+    for at, kind in enumerate(kinds.tolist()):
+        yield kind, rows[of == at]
 
 
-def _framed(answer: dict[str, Any]) -> _Frame:
+def _framed(answer: dict[str, Any], pool: Pool) -> Frame:
     """Return the frame of lines like that of an answer with `log` and `line`: where they differ it has marks."""
     marked = dict(answer)
     for name in ("occurred_at", "user_ref"):
         if answer[name] is not None:
             marked[name] = msgspec.Raw(b'"\0%b\0"' % name.encode())
-    for name in ("event_id", "location", "network", "signals", "vouched", "log", "line"):
+    for name in ("event_id", "score", "reasons", "location", "network", "signals", "vouched", "log", "line"):
         if answer[name] is not None:
             marked[name] = _mark(name)
     if answer["travel"] is not None:
         marked["travel"] = {name: _mark(name) for name in answer["travel"]}
     parts = _MARK.split(_encode(marked) + b"\n")
-    return _Frame(parts[::2], [name.decode() for name in parts[1::2]])
+    return Frame([pool.put(part) for part in parts[::2]], [_AT[name.decode()] for name in parts[1::2]])
 
 
 def _mark(name: str) -> msgspec.Raw:
     return msgspec.Raw(b"\0%b\0" % name.encode())
-
-
-def _json(values: list[Any]) -> list[bytes]:
-    """Return each of some numbers or truths in JSON; NaN is null."""
-    return _encode(values)[1:-1].split(b",") if values else []

@@ -21,13 +21,14 @@ from riskengine.policy.policy import Policy
 from riskengine.readers.lines import Block, Raw
 from riskengine.readers.log import Read, Rejected
 from riskengine.readers.read import Log
-from riskengine.replay.answers import setting_of
+from riskengine.replay.answers import Setting
 from riskengine.replay.columns import event_items, keys_of
 from riskengine.replay.crew import Alone, Crew
 from riskengine.replay.crowd import Crowd
 from riskengine.replay.desk import Desk, Parcel
 from riskengine.replay.intake import Intake
 from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary
+from riskengine.replay.loom import Lines, joined
 from riskengine.replay.register import Register, Tables
 from riskengine.replay.sequence import CHUNK, Gathering, Sequence
 from riskengine.replay.spool import Spool
@@ -45,7 +46,7 @@ class Decided(NamedTuple):
     """Lines of NDJSON, and as how manieth item of the log each one's event was read."""
 
     numbers: np.ndarray
-    lines: list[bytes]
+    lines: Lines
 
 
 class _Part(NamedTuple):
@@ -117,7 +118,7 @@ class Replay:
         """Yield the answers, chunk by chunk, by so many desks; the last thing is the summary."""
         assert self._sequence is not None
         sequence, tables = self._sequence, self._register.tables()
-        setting = setting_of(tables, self._policy, self._locator.source(), self._logs)
+        setting = Setting(tables, self._policy, self._locator.source(), self._logs)
         crowd = Crowd(self._policy, self._seal.key64(REALM, "days", ""))
 
         def desk(own: int) -> Desk:
@@ -142,14 +143,11 @@ class Replay:
                 self._summary.reports += tally.reports
                 self._summary.refused_reports += tally.refused
 
-    def _joined(self, part: _Part, lines: list[list[bytes]], progress: Progress) -> Decided:
+    def _joined(self, part: _Part, lines: list[Lines], progress: Progress) -> Decided:
         """Return the lines of all desks in the order of their items."""
-        joined = np.empty(len(part.numbers), object)
-        for own, places in zip(lines, part.places, strict=True):
-            joined[places] = own
-        self._summary.events += len(joined)
+        self._summary.events += len(part.numbers)
         progress(part.items)
-        return Decided(part.numbers, joined.tolist())
+        return Decided(part.numbers, lines[0] if len(lines) == 1 else joined(lines, part.places))
 
     def _part(self, chunk: Chunk, since: int, crowd: Crowd, tables: Tables, jobs: int) -> _Part:
         """Return what is sent to the desks of a chunk."""

@@ -1,6 +1,6 @@
 """NDJSON out: one compact JSON line a row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ class Ndjson:
         """
         self._sink.write(visible_json(self._encode(row)) + b"\n")
 
-    def write_lines(self, lines: Sequence[bytes]) -> None:
-        """Write rows that are lines already."""
-        self._sink.write(visible_json(b"".join(lines)))
+    def write_lines(self, lines: bytes) -> None:
+        """Write rows that are lines already, end to end."""
+        self._sink.write(visible_json(lines))
 
 
 @contextmanager

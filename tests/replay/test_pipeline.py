@@ -65,7 +65,7 @@ def in_columns(log: Path, world: World, by_time: bool = True, jobs: int = 1, res
     replay = Replay(locator_of(world), policy(), summary, rejects.append)
     replay.read(read([str(log)]), by_time, lambda count: None)
     decided = replay.decide(jobs, lambda count: None)
-    lines = [line for some in (in_input_order(decided) if restored else decided) for line in some.lines]
+    lines = [line for some in (in_input_order(decided) if restored else decided) for line in some.lines.split()]
     return Outcome([json.loads(line) for line in lines], rejects, _told(summary))
 
 
