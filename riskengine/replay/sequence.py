@@ -10,7 +10,7 @@ from riskengine.event import REPORT_RESULTS
 from riskengine.replay.spool import Piece, Spool
 from riskengine.replay.told import EVENT, REPORT, Chunk
 
-CHUNK = 1 << 13  # items
+CHUNK = 6 << 10  # items
 _COMPROMISED = REPORT_RESULTS.index("confirmed_compromised")
 _NEVER = np.iinfo(np.int64).max
 
