@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskengine.access.access import FRESH_MS, MOST_REMEMBERED, STALE_MS, Access
+from riskengine.access.access import STALE_MS, Access
 from riskengine.access.caller import DAY_MS, DENIED, SCOPES, require
+from riskengine.access.remembered import FRESH_MS, MOST_REMEMBERED
 from riskengine.errors import AccessDenied, InvalidInput
 from riskengine.store.memory import MemoryStore
 

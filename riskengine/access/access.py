@@ -1,37 +1,20 @@
 """Who sends an Authorization header: asked of the store, and remembered for a moment."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from threading import Lock
 
 from riskengine.access.caller import LEVELS, Caller, Level, bearer
 from riskengine.access.keys import DEFAULT_DAYS, check_key, holder, new_key
 from riskengine.access.outside import Outside
 from riskengine.access.purse import PREFIX, Purse
+from riskengine.access.remembered import FRESH_MS, Remembered
 from riskengine.access.tokens import Tokens
 from riskengine.errors import AccessDenied
 from riskengine.store.contract import AccessKeyRow, Store
 
-# How long a credential is trusted without asking the store: the longest a revocation takes to work.
-FRESH_MS = 2_000
 # How long one is still honoured while the store cannot be asked, so that the fallback answer reaches its caller.
 STALE_MS = 300_000
-# From when on it is time to ask again, so that nobody has to wait for the answer.
-RENEW_MS = FRESH_MS // 2
-MOST_REMEMBERED = 4_096
 _TOKEN_AT = len("Bearer ")
-
-
-@dataclass(slots=True)
-class _Remembered:
-    """A caller as it was checked; `renewing`: it was said that it is time to ask again."""
-
-    caller: Caller
-    checked_at: int
-    expires_at: int
-    renewing: bool = False
 
 
 class Access:
@@ -51,8 +34,7 @@ class Access:
     ) -> None:
         self._store, self._tokens, self._minimum, self._purse = store, tokens, minimum, purse
         self.outside = outside
-        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._lock = Lock()
+        self._remembered: Remembered[bytes, Caller] = Remembered()
 
     def create(
         self, name: str, scopes: Iterable[str], realm: str, now: int, days: int = DEFAULT_DAYS
@@ -86,10 +68,10 @@ class Access:
             if LEVELS.index(caller.level) < LEVELS.index(self._minimum):
                 raise AccessDenied(f"This server takes no less than {_WORDS[self._minimum]}.", error="invalid_token")
         except AccessDenied:
-            self._forget(header)
+            self._remembered.forget(_cache_key(header or ""))
             raise
         if caller.ticket is None:
-            self._remember(header, _Remembered(caller, now, expires_at))
+            self._remembered.keep(_cache_key(header or ""), caller, now, expires_at)
         return caller
 
     def is_signed(self, header: str, may_check: Callable[[], bool]) -> bool:
@@ -122,8 +104,7 @@ class Access:
 
     def revoke(self, key_id: str, now: int) -> bool:
         """End a key; False if there is none. Other processes notice within 2 s."""
-        with self._lock:
-            self._remembered.clear()
+        self._remembered.clear()
         return self._store.revoke_access_key(key_id, now)
 
     def _check(self, token: str, now: int, certificate: str | None) -> tuple[Caller, int]:
@@ -143,26 +124,7 @@ class Access:
             return None
         if self._purse is not None and header[_TOKEN_AT:].startswith(PREFIX):
             return self._purse.recall(bearer(header), now, longest, renew)
-        with self._lock:
-            kept = self._remembered.get(_cache_key(header))
-        if kept is None or not 0 <= now - kept.checked_at < longest or now >= kept.expires_at:
-            return None
-        if renew is not None and not kept.renewing and now - kept.checked_at >= RENEW_MS:
-            kept.renewing = True
-            renew()
-        return kept.caller
-
-    def _remember(self, header: str | None, kept: _Remembered) -> None:
-        key = _cache_key(header or "")
-        with self._lock:
-            self._remembered[key] = kept
-            self._remembered.move_to_end(key)
-            while len(self._remembered) > MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
-
-    def _forget(self, header: str | None) -> None:
-        with self._lock:
-            self._remembered.pop(_cache_key(header or ""), None)
+        return self._remembered.recall(_cache_key(header), now, longest, renew)
 
 
 _WORDS: dict[Level, str] = {

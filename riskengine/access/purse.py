@@ -10,23 +10,17 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
 
 from riskengine.access.caller import SCOPES, Caller
 from riskengine.access.clients import Clients
 from riskengine.access.keyring import Keyring
+from riskengine.access.remembered import FRESH_MS, Remembered
 from riskengine.errors import AccessDenied
 from riskengine.store.contract import ClientRow, Store
 
 PREFIX = "ro_"
 LIFE_MS = 600_000
-# How long a client is trusted without asking the store for it: the longest a revocation takes to work.
-FRESH_MS = 2_000
-# From when on it is time to ask again, so that nobody has to wait for the answer.
-RENEW_MS = FRESH_MS // 2
-MOST_CLIENTS = 4_096
 REFUSED = "The one-time token is not ours, expired, used before, or not this caller's."
 _EXPIRY_BYTES, _ID_BYTES, _MAC_BYTES = 6, 16, 16
 _CLIENT_AT, _SCOPES_AT, _ID_AT, _CERTIFICATE_AT = 2, 10, 11, 27
@@ -48,22 +42,12 @@ class _Read(NamedTuple):
         return int.from_bytes(self.id[:_EXPIRY_BYTES])
 
 
-@dataclass(slots=True)
-class _Seen:
-    """A client as the store had it at `checked_at`; `renewing`: it was said that it is time to ask again."""
-
-    client: ClientRow
-    checked_at: int
-    renewing: bool = False
-
-
 class Purse:
     """Gives out and reads one-time tokens; `issuer`'s clients hold them. Every time is ms since 1970. Thread-safe."""
 
     def __init__(self, keyring: Keyring, clients: Clients, store: Store) -> None:
         self._keyring, self._clients, self._store = keyring, clients, store
-        self._seen: dict[str, _Seen] = {}
-        self._lock = Lock()
+        self._seen: Remembered[str, ClientRow] = Remembered()
 
     def issue(self, client: ClientRow, scopes: list[str], certificate: str | None, count: int, now: int) -> list[str]:
         """Return new tokens, each the first of a chain of its own."""
@@ -89,13 +73,8 @@ class Purse:
         read = self._read(token)
         if read is None or not now < read.expires_at:
             return None
-        seen = self._seen.get(read.client)
-        if seen is None or not 0 <= now - seen.checked_at < longest or now >= seen.client.expires_at:
-            return None
-        if renew is not None and not seen.renewing and now - seen.checked_at >= RENEW_MS:
-            seen.renewing = True
-            renew()
-        return _caller(read, seen.client)
+        client = self._seen.recall(read.client, now, longest, renew)
+        return None if client is None else _caller(read, client)
 
     def check(self, token: str, now: int, certificate: str | None) -> Caller:
         """Return whose token this is, asking the store for the client; AccessDenied for a wrong one.
@@ -105,7 +84,7 @@ class Purse:
         read = self._read(token, now)
         client = self._clients.valid(read.client, now) if read else None
         if read is None or client is None or not client.one_time:
-            self._seen.pop(read.client if read else "", None)
+            self._seen.forget(read.client if read else "")
             raise AccessDenied(REFUSED, error="invalid_token")
         caller = _caller(read, client)
         if now >= read.expires_at or (read.certificate != certificate and read.certificate is not None):
@@ -113,10 +92,7 @@ class Purse:
             raise AccessDenied(REFUSED, error="invalid_token", blame=(caller.realm, caller.name, why))
         if client.certificate is not None and read.certificate != client.certificate:
             raise AccessDenied(REFUSED, error="invalid_token", blame=(caller.realm, caller.name, "not bound"))
-        with self._lock:
-            if len(self._seen) >= MOST_CLIENTS:
-                self._seen.clear()
-            self._seen[read.client] = _Seen(client, now)
+        self._seen.keep(read.client, client, now, client.expires_at)
         return caller
 
     def is_ours(self, token: str) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from riskengine.access.access import FRESH_MS, RENEW_MS, STALE_MS, Access
+from riskengine.access.access import STALE_MS, Access
 from riskengine.access.clients import Clients
 from riskengine.access.guesses import Guesses
 from riskengine.access.keyring import Keyring
 from riskengine.access.purse import Purse, new_secret
+from riskengine.access.remembered import FRESH_MS, RENEW_MS
 from riskengine.api.calls import ASK_SECONDS, SILENT_MS, Door
 from riskengine.errors import AccessDenied, StoreUnavailable
 from riskengine.seal import Seal

@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskengine.access import guesses
-from riskengine.access.access import FRESH_MS, Access
+from riskengine.access.access import Access
 from riskengine.access.clients import Clients
 from riskengine.access.guesses import KNOWN_MS, MOST_KNOWN, SIGNATURES, SLOWED_SECONDS, Guesses, source_of
 from riskengine.access.keyring import Keyring
 from riskengine.access.limits import Limits
 from riskengine.access.mint import Mint
 from riskengine.access.purse import Purse, new_secret
+from riskengine.access.remembered import FRESH_MS
 from riskengine.access.tokens import LIFE_SECONDS, Tokens, new_signing_key
 from riskengine.api.calls import MOST_ASKED, Door
 from riskengine.api.doorman import doorman

@@ -8,12 +8,13 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 
-from riskengine.access.access import FRESH_MS, Access
+from riskengine.access.access import Access
 from riskengine.access.clients import OVERLAP_MS, Clients
 from riskengine.access.keyring import SHOWN_MS, SIGNS_MS, Keyring
 from riskengine.access.limits import Limits
 from riskengine.access.mint import Mint
 from riskengine.access.purse import Purse, new_secret
+from riskengine.access.remembered import FRESH_MS
 from riskengine.access.tokens import LIFE_SECONDS, MOST_CHARACTERS, Tokens, new_signing_key
 from riskengine.api.proxies import thumbprint_of
 from riskengine.app import clock
