@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ WRONG = -(1 << 62)  # stands for a text that is not what its field may hold
 _LEAST = 1 << 10
 _MOST = 1 << 18  # what is met after so many different ones is remembered instead of them
 _NONE = -1
-_HALF = np.uint64(32)
+_HALF, _SIGN = np.uint64(32), np.uint64(1)
 
 
 class Spellings:
@@ -94,9 +95,7 @@ def _numbered(
         begin, length = spans[row, 0], spans[row, 1]
         if begin < 0:
             continue
-        place = np.int64(_hash(block, begin, length, spread) & np.uint64(0x7FFFFFFFFFFFFFFF)) % len(table)
-        while table[place] != _NONE and not _same(block, begin, length, begun, texts, table[place]):
-            place = (place + 1) % len(table)
+        place = _slot(table, block, begin, length, begun, texts, spread)
         if table[place] == _NONE:
             number = count + more
             table[place], fresh[more] = number, row
@@ -105,6 +104,23 @@ def _numbered(
             begun[number + 1] = begun[number] + length
         numbers[row] = table[place]
     return numbers, fresh[:more]
+
+
+@compiled
+def _slot(
+    table: np.ndarray,
+    block: np.ndarray,
+    begin: int,
+    length: int,
+    begun: np.ndarray,
+    texts: np.ndarray,
+    spread: np.uint64,
+) -> Any:
+    """Return where in a table a text stands, or the free place where it belongs."""
+    place = np.int64(_hash(block, begin, length, spread) >> _SIGN) % len(table)
+    while table[place] != _NONE and not _same(block, begin, length, begun, texts, table[place]):
+        place = (place + 1) % len(table)
+    return place
 
 
 @compiled
@@ -123,10 +139,6 @@ def _placed(size: int, begun: np.ndarray, texts: np.ndarray, count: int, spread:
     """Return a table of this size for the texts there are."""
     table = np.full(size, _NONE, np.int64)
     for number in range(count):
-        begin = begun[number]
-        hashed = _hash(texts, begin, begun[number + 1] - begin, spread)
-        place = np.int64(hashed & np.uint64(0x7FFFFFFFFFFFFFFF)) % size
-        while table[place] != _NONE:
-            place = (place + 1) % size
+        place = _slot(table, texts, begun[number], begun[number + 1] - begun[number], begun, texts, spread)
         table[place] = number
     return table
