@@ -147,6 +147,14 @@ def store_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
 
 
+@pytest.fixture
+def sql_store(store_url: str) -> Iterator[SqlStore]:
+    """An empty store on either database."""
+    made = SqlStore(store_url)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store of each kind in turn, empty."""

@@ -1,6 +1,5 @@
 """Blocks: what they hold and for how long, on every store that servers share, and what they teach nobody."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +20,6 @@ from tests.fixtures_geo import World
 
 HOUR_MS = 3_600_000
 TOKYO = ADDRESSES["tokyo"]
-
-
-@pytest.fixture
-def sql_store(store_url: str) -> Iterator[SqlStore]:
-    made = SqlStore(store_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """One verdict over a search: counted, given in steps, and taken back so that nothing of it is left."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -26,13 +26,6 @@ HOUR_MS = 3_600_000
 NOW = EPOCH + 100 * HOUR_MS
 ANALYST = Asker("ana-lyst", "default")
 TOKYO = ADDRESSES["tokyo"]
-
-
-@pytest.fixture
-def sql_store(store_url: str) -> Iterator[SqlStore]:
-    made = SqlStore(store_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

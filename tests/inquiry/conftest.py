@@ -1,6 +1,5 @@
 """A store of each kind with a crowd of logins, and the questions asked of it."""
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,13 +12,6 @@ from tests.inquiry.events import BEGIN_MS, HOUR_MS, crowd, save
 NOW = BEGIN_MS + 100 * HOUR_MS
 CROWD = crowd(300)
 OTHERS = crowd(100, "other", 1_000, seed=2)
-
-
-@pytest.fixture
-def sql_store(store_url: str) -> Iterator[SqlStore]:
-    made = SqlStore(store_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture
