@@ -1,21 +1,27 @@
 """Desks in processes of their own, each with some of the users, beside the one that reads and writes."""
 
 import gc
+import mmap
 import multiprocessing
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from riskengine.errors import RiskEngineError
 from riskengine.replay.desk import Desk, Parcel, Tally
 from riskengine.replay.loom import Lines
 
 _DONE = None
+# What a desk puts its lines on: two in turn, since those of one parcel are taken while the next is decided.
+SHELVES, SHELF_BYTES = 2, 16 << 20
 
 
 class WorkerGone(RiskEngineError):
@@ -54,19 +60,25 @@ class Crew:
     count: int
     _processes: list[BaseProcess] = field(default_factory=list)
     _pipes: list[Connection] = field(default_factory=list)
+    _shelves: list[list[mmap.mmap]] = field(default_factory=list)  # of each desk, shared with its process
 
     def __post_init__(self) -> None:
         context = multiprocessing.get_context("fork")
         gc.freeze()  # what is there is left alone by collections, and so its pages stay shared
         for own in range(self.count):
             here, there = context.Pipe()
+            shelves = [mmap.mmap(-1, SHELF_BYTES) for _ in range(SHELVES)]
             process = context.Process(
-                target=_work, args=(self.make, own, there, [*self._pipes, here]), daemon=True, name=f"desk {own}"
+                target=_work,
+                args=(self.make, own, there, shelves, [*self._pipes, here]),
+                daemon=True,
+                name=f"desk {own}",
             )
             process.start()
             there.close()
             self._processes.append(process)
             self._pipes.append(here)
+            self._shelves.append(shelves)
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Have a parcel decided by each desk."""
@@ -74,7 +86,10 @@ class Crew:
             self._send(at, parcel)
 
     def receive(self) -> list[Lines]:
-        """Return the lines of each desk's last parcel; WorkerGone where one has ended."""
+        """Return the lines of each desk's last parcel; WorkerGone where one has ended.
+
+        They stand until the desk has decided the parcel after the next.
+        """
         found: list[Any] = [None] * self.count
         waiting = dict(zip(self._pipes, range(self.count), strict=True))
         while waiting:
@@ -111,6 +126,8 @@ class Crew:
             raise self._gone(at) from error
         if isinstance(found, str):
             raise WorkerGone(f"a process that decides has failed:\n{found}")
+        if isinstance(found, _Shelved):
+            return Lines(np.frombuffer(self._shelves[at][found.shelf], np.uint8, found.length), found.ends)
         return found
 
     def _gone(self, at: int) -> WorkerGone:
@@ -121,15 +138,38 @@ class Crew:
         return WorkerGone(f"a process that decides {how}; nothing was written")
 
 
-def _work(make: Callable[[int], Desk], own: int, pipe: Connection, others: Sequence[Connection]) -> None:
+class _Shelved(NamedTuple):
+    """Where the lines of a parcel lie: a pipe would copy them four times."""
+
+    shelf: int
+    length: int
+    ends: np.ndarray
+
+
+def _shelved(lines: Lines, shelf: int, shelves: Sequence[mmap.mmap]) -> Lines | _Shelved:
+    """Put lines on a shelf, unless they are too long for it."""
+    length = len(lines.data)
+    if length > SHELF_BYTES:
+        return lines
+    np.frombuffer(shelves[shelf], np.uint8)[:length] = lines.data
+    return _Shelved(shelf, length, lines.ends)
+
+
+def _work(
+    make: Callable[[int], Desk],
+    own: int,
+    pipe: Connection,
+    shelves: Sequence[mmap.mmap],
+    others: Sequence[Connection],
+) -> None:
     """Decide what comes through a pipe until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means all: the first process ends the others
     for other in others:
         other.close()
     try:
-        desk = make(own)
+        desk, shelf = make(own), cycle(range(SHELVES))
         while (parcel := pipe.recv()) is not _DONE:
-            pipe.send(desk.decide(parcel))
+            pipe.send(_shelved(desk.decide(parcel), next(shelf), shelves))
         pipe.send(desk.tally)
     except (EOFError, BrokenPipeError):
         sys.exit(1)

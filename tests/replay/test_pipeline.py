@@ -12,7 +12,7 @@ from riskengine.policy.policy import Policy
 from riskengine.readers import lines as reading
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import read
-from riskengine.replay import pipeline, sequence
+from riskengine.replay import crew, pipeline, sequence
 from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.replay.pipeline import Replay
 from riskengine.replay.restored import in_input_order
@@ -98,7 +98,11 @@ def test_answers_are_those_of_the_engine(tmp_path: Path, world: World, seed: int
 
 
 @pytest.mark.usefixtures("chunks")
-def test_any_number_of_processes_answers_the_same(tmp_path: Path, world: World) -> None:
+@pytest.mark.parametrize("shelf", [crew.SHELF_BYTES, 4_000], ids=["on_shelves", "too_long_for_a_shelf"])
+def test_any_number_of_processes_answers_the_same(
+    tmp_path: Path, world: World, shelf: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "SHELF_BYTES", shelf)
     log = written(tmp_path, made_up(5, 250, 10))
 
     expected = in_columns(log, world)
