@@ -1,14 +1,13 @@
 """Reasons in words: for each signal that adds points, a sentence an analyst can read aloud."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from riskengine.network import EXPOSED, KINDS
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What the sentences of one event draw on; None is unknown. Distances are km, times seconds."""
 
     place: str | None = None
@@ -331,8 +330,8 @@ def spell(points: Mapping[str, int], evidence: Evidence) -> list[dict[str, Any]]
     `points` are tenths by signal; those of 0 are left out.
     """
     found = []
-    for code, tenths in sorted(points.items(), key=lambda entry: -entry[1]):
-        if tenths > 0:
-            message, facts = SENTENCES[code](evidence)
-            found.append({"code": code, "message": message, "points": tenths / 10, "evidence": facts})
+    given = [entry for entry in points.items() if entry[1] > 0]
+    for code, tenths in sorted(given, key=itemgetter(1), reverse=True):
+        message, facts = SENTENCES[code](evidence)
+        found.append({"code": code, "message": message, "points": tenths / 10, "evidence": facts})
     return found

@@ -34,6 +34,7 @@ _COUNTS = (
     *("line_regulars", "line_user_days", "line_attempts", "line_failures", "line_failed_users"),
 )
 _FACTS = ("learned", "ignored", "minute_of_week", "logins_then", "logins_near", "logins_of", "idle_days")
+_counts, _facts = attrgetter(*_COUNTS), attrgetter(*_FACTS)
 _COUNTRY = int(Located.COUNTRY)
 _FEW = 32
 PARTS_KEPT = 16_384  # of answers, which many have in common
@@ -348,7 +349,8 @@ def _evidence(
         missed=tuple(name for bit, name in enumerate(CLAIMS) if verdict.missed >> bit & 1),
         days=policy.sharing.days,
         public_evidence=PUBLIC_EVIDENCE[verdict.public],
-        **{name: getattr(row, name) for row, names in ((item, _COUNTS), (verdict, _FACTS)) for name in names},
+        **dict(zip(_COUNTS, _counts(item), strict=True)),
+        **dict(zip(_FACTS, _facts(verdict), strict=True)),
     )
 
 
