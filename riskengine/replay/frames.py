@@ -75,13 +75,7 @@ class Frames:
         verdicts, pool = result.verdicts, self._pool
         is_alike = (result.items["decision"] == _ALLOW) & (verdicts["rules"] == 0) & ~(verdicts["impossible"] > 0)
         alike, others = np.flatnonzero(is_alike), np.flatnonzero(~is_alike)
-        frames = np.full(len(told), _WHOLE)
-        for kind, rows in _kinds(result, told, alike):
-            if kind not in self._kinds:
-                [pattern] = answers.whole(rows[:1])
-                self._kinds[kind] = len(self._frames)
-                self._frames.append(_framed(pattern, pool))
-            frames[rows] = self._kinds[kind]
+        frames = self._frames_of(result, told, alike, answers)
         spans = np.zeros((len(_COLUMNS), len(told), 2), np.int64)
         for name, column in self._shared(result, told).items():
             spans[_AT[name]] = column
@@ -95,6 +89,17 @@ class Frames:
         lines = Lines(*woven(pool.data, spans, *table(self._frames), frames))
         pool.used = kept
         return lines
+
+    def _frames_of(self, result: Assessments, told: np.ndarray, alike: np.ndarray, answers: Answers) -> np.ndarray:
+        """Return the number of the frame that each line has; those that are not there yet are made."""
+        frames = np.full(len(told), _WHOLE)
+        for kind, rows in _kinds(result, told, alike):
+            if kind not in self._kinds:
+                [pattern] = answers.whole(rows[:1])
+                self._kinds[kind] = len(self._frames)
+                self._frames.append(_framed(pattern, self._pool))
+            frames[rows] = self._kinds[kind]
+        return frames
 
     def _shared(self, result: Assessments, told: np.ndarray) -> dict[str, np.ndarray]:
         """Return the spans of what many lines have in common, which stays in the pool."""
