@@ -46,7 +46,7 @@ from riskengine.inquiry.inquiry import Inquiry
 from riskengine.inquiry.rollup import Rollup
 from riskengine.journal import Journal
 from riskengine.keyring import LOSS, KeyFile, Keys, KeySource, source_of
-from riskengine.live import Live
+from riskengine.live import DEADLINE_SECONDS, Live
 from riskengine.locate.locator import Locator
 from riskengine.metrics import GEO_HELD
 from riskengine.policy.policy import Policy
@@ -229,7 +229,8 @@ def assemble(settings: Settings) -> Parts:
         watch.refresh(clock())
         engine.heed(watch.blocks)
         engine.rehearse()
-        live = Live(engine, Journal(settings.home / "journal", seal), tracing=tracing)
+        journal = Journal(settings.home / "journal", seal)
+        live = Live(engine, journal, deadline=DEADLINE_SECONDS, tracing=tracing)
         undo.pop_all()
     clients = Clients(store)
     tokens = Tokens(Keyring(store, seal, "token", new_signing_key), clients, settings.token_issuer)

@@ -25,6 +25,7 @@ from riskengine.journal import Journal
 from riskengine.metrics import STORE_FAILURES, Stages, count_decisions, observe_batch
 from riskengine.tracing import Tracing
 
+DEADLINE_SECONDS = 0.5  # how long callers wait for the store before they are answered without it
 PROBE_SECONDS = 1.0  # how often a store that failed is tried again; until then nobody waits for it
 SLICE_SECONDS = 0.1  # how long callers wait, again and again, for a part of the journal to be saved
 LEAVE_SECONDS = 10.0  # how long a stop saves what the journal holds; the next process does the rest
@@ -50,7 +51,7 @@ class Live:
         engine: Engine,
         journal: Journal,
         *,
-        deadline: float = 0.5,
+        deadline: float = DEADLINE_SECONDS,
         most_waiting: int = 2048,
         tracing: Tracing | None = None,
     ) -> None:
