@@ -53,9 +53,9 @@ class Cells:
 
     def _make_room(self, more: int, forget: int) -> None:
         key, time, values = _since(self._table, forget)
-        slots, cells = _LEAST, _LEAST
+        slots, cells, keys = _LEAST, _LEAST, len(np.unique(key))
         # Room for as much again as there is now, so that this is done seldom.
-        while slots < 4 * (len(np.unique(key)) + more):
+        while slots < 4 * (keys + more):
             slots *= 2
         while cells < 2 * (len(key) + more):
             cells *= 2

@@ -25,7 +25,7 @@ from tests.bench.progress import done, say
 OURS, PLAIN, COLUMNS, HEAVY = "riskengine", "plain loop", "columns", "riskengine, heavy user"
 HEAVY_SHARE, HEAVY_EACH = 0.1, 10  # one user's share beside the others, and how often each of those comes
 MEMORY_FACTOR = 10
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 1.0  # between looks at memory: one takes 20 ms for a process of 500 MB, which is not to be measured
 _EXAMPLES = """\
 examples:
   python -m tests.bench.replay                          a million logins of 100,000 users, about ten minutes
@@ -144,14 +144,22 @@ class Course:
         }
         began, peak = time.perf_counter(), 0
         with subprocess.Popen(command, env=os.environ | setting) as running:
-            while running.poll() is None:
+            while not _ended(running, _LOOK_SECONDS):
                 peak = max(peak, _resident(running.pid))
-                time.sleep(_LOOK_SECONDS)
             seconds = time.perf_counter() - began
         if running.returncode:
             raise SystemExit(f"{contender} ended with {running.returncode}")
         done()
         return Run(contender, block, events, seconds, peak / 2**20)
+
+
+def _ended(running: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Wait so long; return whether the process has ended."""
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _resident(root: int) -> int:
