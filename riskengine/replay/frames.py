@@ -21,7 +21,7 @@ from riskengine.replay.register import Tables
 
 _MARK = re.compile(rb"\0(\w+)\0")
 _ALLOW = DECISIONS.index("allow")
-_KEPT_BYTES = 64 << 20  # of texts that lines have in common
+_KEPT_BYTES = 16 << 20  # of texts that lines have in common
 _CREDIT = ("taken", *(f"for_{name}" for name in VOUCHERS))
 _Credit: Any = namedtuple("_Credit", _CREDIT)  # type: ignore[misc]
 # What tells frames apart, of a verdict, beside the limit: each less than _SMALL.

@@ -71,8 +71,10 @@ class Gathering:
     def sequence(self, by_time: bool) -> Sequence:
         """Return all that was taken, in order of time or as it came."""
         nothing = np.zeros(0, np.int64)
-        events, when = np.concatenate([nothing, *self._events]), np.concatenate([nothing, *self._when])
-        self._events, self._when = [], []
+        events = np.concatenate([nothing, *self._events])
+        self._events = []  # at once: of many items each of these takes a hundred megabytes
+        when = np.concatenate([nothing, *self._when])
+        self._when = []
         is_report = (when & 1).astype(bool)
         reported = np.unique(events[is_report])
         repeated = _repeated(events[~is_report])
