@@ -18,7 +18,7 @@ from riskengine.store.sqlite import Sqlite
 from riskengine.store.statements import Row
 
 T = TypeVar("T")
-TRIES, _PAUSE_SECONDS = 20, 0.05
+TRIES = 20
 
 
 class Database(Protocol):
@@ -117,13 +117,20 @@ def translated() -> Iterator[None]:
         raise
 
 
-def patiently(step: Callable[[], T]) -> T:
-    """Return what a step gives, which is taken again while the database, or a user in it, is busy: for ten seconds."""
-    for again in range(1, TRIES):
+def patiently(
+    step: Callable[[], T], pause_seconds: float = 0.05, stopped: Callable[[], bool] = lambda: False
+) -> T:
+    """Return what a step gives, which is taken up to TRIES times while the database, or a user in it, is busy.
+
+    The pauses between grow, each by `pause_seconds`. StoreUnavailable when it still is, or once `stopped` says so.
+    """
+    tries = 0
+    while True:
+        tries += 1
         try:
             with translated():
                 return step()
         except StoreUnavailable:
-            time.sleep(_PAUSE_SECONDS * again)
-    with translated():
-        return step()
+            if tries == TRIES or stopped():
+                raise
+        time.sleep(pause_seconds * tries)

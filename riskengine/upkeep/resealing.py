@@ -8,16 +8,16 @@ from pathlib import Path
 
 from sqlalchemy import literal
 
-from riskengine.errors import SealKeyError, StoreUnavailable
+from riskengine.errors import SealKeyError
 from riskengine.journal import key_heads
 from riskengine.seal import Seal, SealBroken
-from riskengine.store.database import Database, translated
+from riskengine.store.database import Database, patiently, translated
 from riskengine.store.sealed import SEALED, Key, Sealed, heads, page, replace, sealed_by_others
 from riskengine.upkeep.pace import Pace
 
 # Written in about 10 ms; a login waits no longer for it.
 ROWS_AT_ONCE = 64
-TRIES = 20
+_PAUSE_SECONDS = 0.1
 
 
 def reseal(database: Database, seal: Seal, pace: Pace, tell: Callable[[int], object] = lambda _: None) -> int:
@@ -39,7 +39,8 @@ def _reseal(database: Database, seal: Seal, one: Sealed, pace: Pace, tell: Calla
         if not rows:
             break
         after = rows[-1][0]
-        changed = _patiently(partial(replace, database, one, _sealed_anew(one, rows, seal)), pace)
+        step = partial(replace, database, one, _sealed_anew(one, rows, seal))
+        changed = patiently(step, _PAUSE_SECONDS, pace.stopped)
         tell(changed)
         done += changed
         pace.rest(began)
@@ -86,16 +87,3 @@ def _sealed_anew(
         except (SealBroken, SealKeyError):
             continue
     return done
-
-
-def _patiently(step: Callable[[], int], pace: Pace) -> int:
-    """Take a step again while the database is busy."""
-    for again in range(TRIES):
-        try:
-            with translated():
-                return step()
-        except StoreUnavailable:
-            if again == TRIES - 1 or pace.stopped():
-                raise
-            time.sleep(0.1 * (again + 1))
-    raise AssertionError
