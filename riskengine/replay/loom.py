@@ -56,8 +56,7 @@ class Pool:
     def alike(self, texts: np.ndarray) -> np.ndarray:
         """Take in texts of one length (bytes of a fixed width); return their spans."""
         begin, _ = self.put(texts.tobytes())
-        width = texts.dtype.itemsize
-        return np.stack([begin + width * np.arange(len(texts)), np.full(len(texts), width)], axis=1)
+        return _even(begin, texts)
 
     def json(self, values: list[Any]) -> np.ndarray:
         """Take in numbers or truths as JSON, in which NaN is null; return their spans."""
@@ -82,14 +81,19 @@ class Shared:
         keys = np.empty(len(columns[0]), self._dtype)
         for at, column in enumerate(columns):
             keys[f"f{at}"] = column
-        raw, width = keys.tobytes(), keys.itemsize
-        at_ = np.stack([width * np.arange(len(keys)), np.full(len(keys), width)], axis=1)
-        return self._known.meanings(np.frombuffer(raw, np.uint8), raw.decode("latin-1"), at_)
+        raw = keys.tobytes()
+        return self._known.meanings(np.frombuffer(raw, np.uint8), raw.decode("latin-1"), _even(0, keys))
 
     def _made(self, raw: str) -> tuple[int, int]:
         assert self._dtype is not None
         [values] = np.frombuffer(raw.encode("latin-1"), self._dtype).tolist()
         return self._pool.put(_encode(self._make(*values)))
+
+
+def _even(begin: int, rows: np.ndarray) -> np.ndarray:
+    """Return the spans of the bytes of rows that stand end to end from `begin` on."""
+    width = rows.dtype.itemsize
+    return np.stack([begin + width * np.arange(len(rows)), np.full(len(rows), width)], axis=1)
 
 
 class Frame(NamedTuple):
