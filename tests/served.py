@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,12 @@ from tests.fixtures_geo import World
 SCOPES = ("score", "report", "verdict", "events:read")
 START_SECONDS = 60.0
 IDLE_SECONDS = 2.0
+
+
+def metric_in(text: str, name: str) -> float:
+    """Return the value of one metric without labels in what /metrics says; NaN if there is none."""
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else float("nan")
 
 
 @dataclass
@@ -51,13 +58,13 @@ class Served:
     def until_drained(self, seconds: float = START_SECONDS) -> None:
         """Wait until nothing is left in the journal that the store does not have."""
         end = time.monotonic() + seconds
-        while any(not line.endswith(" 0.0") for line in self._metrics("riskengine_journal_pending")):
+        while metric_in(self._metrics(), "riskengine_journal_pending"):
             assert time.monotonic() < end, "the journal was not drained"
             time.sleep(0.05)
 
-    def _metrics(self, name: str) -> list[str]:
+    def _metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.port}/metrics", timeout=10) as answer:
-            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
+            return str(answer.read().decode())
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers that run."""

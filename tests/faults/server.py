@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -22,6 +21,7 @@ from riskengine.seal import Keys, Seal
 from riskengine.settings import Settings
 from riskengine.store.sql import SqlStore
 from tests.fixtures_geo import World
+from tests.served import metric_in
 
 ROOT = Path(__file__).parent.parent.parent
 SCOPES = ("score", "report", "verdict", "events:read")
@@ -90,8 +90,7 @@ class Server:
 
     def metric(self, name: str) -> float:
         """Return the value of one metric without labels; NaN if there is none."""
-        found = re.search(rf"^{name} (\S+)$", self._get("/metrics")[1].decode(), re.MULTILINE)
-        return float(found[1]) if found else float("nan")
+        return metric_in(self._get("/metrics")[1].decode(), name)
 
     def ask(self, body: Any, path: str = "/score") -> tuple[int, dict[str, Any]]:
         """Send one request and wait for its answer."""

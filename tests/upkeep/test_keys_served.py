@@ -52,8 +52,7 @@ async def log_in(served: Served, first: int, count: int, until: Callable[[], boo
 
     await asyncio.gather(*(caller() for _ in range(8)))
     assert sources["engine"] >= MOST * sources.total(), sources
-    if sources["fallback"]:
-        await asyncio.to_thread(served.until_drained)
+    await asyncio.to_thread(served.until_drained)
     return sources.total()
 
 
