@@ -50,7 +50,8 @@ class Purse:
         self._seen: Remembered[str, ClientRow] = Remembered()
 
     def issue(self, client: ClientRow, scopes: list[str], certificate: str | None, count: int, now: int) -> list[str]:
-        """Return new tokens, each the first of a chain of its own."""
+        """Return new tokens, each the first of a chain of its own, for a client that was asked for just now."""
+        self._seen.keep(client.id, client, now, client.expires_at)  # so that the first of many need not ask again
         key, end = self._keyring.signing(now), (now + LIFE_MS).to_bytes(_EXPIRY_BYTES)
         ids = [end + os.urandom(_ID_BYTES - _EXPIRY_BYTES) for _ in range(count)]
         return [_token(key.number, key.secret, client.id, frozenset(scopes), each, certificate) for each in ids]
@@ -74,7 +75,7 @@ class Purse:
         if read is None or not now < read.expires_at:
             return None
         client = self._seen.recall(read.client, now, longest, renew)
-        return None if client is None else _caller(read, client)
+        return None if client is None or not _fits(read, client) else _caller(read, client)
 
     def check(self, token: str, now: int, certificate: str | None) -> Caller:
         """Return whose token this is, asking the store for the client; AccessDenied for a wrong one.
@@ -90,7 +91,7 @@ class Purse:
         if now >= read.expires_at or (read.certificate != certificate and read.certificate is not None):
             why = "expired" if now >= read.expires_at else "sent with another certificate"
             raise AccessDenied(REFUSED, error="invalid_token", blame=(caller.realm, caller.name, why))
-        if client.certificate is not None and read.certificate != client.certificate:
+        if not _fits(read, client):
             raise AccessDenied(REFUSED, error="invalid_token", blame=(caller.realm, caller.name, "not bound"))
         self._seen.keep(read.client, client, now, client.expires_at)
         return caller
@@ -138,6 +139,11 @@ class Purse:
 def new_secret() -> tuple[bytes, str]:
     """Return a new key for signing one-time tokens; nothing of it is public."""
     return secrets.token_bytes(32), ""
+
+
+def _fits(read: _Read, client: ClientRow) -> bool:
+    """Return whether a token is bound to the client's certificate, where that has one."""
+    return client.certificate is None or read.certificate == client.certificate
 
 
 def _caller(read: _Read, client: ClientRow) -> Caller:

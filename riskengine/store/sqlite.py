@@ -127,7 +127,10 @@ class Sqlite:
         driver = _driver(connection)
         driver.execute("SAVEPOINT claims")
         if driver.executemany(self._writes[name], claims).rowcount == len(claims):
-            return []  # as nearly always: nobody has to be asked which were taken
+            # As nearly always: nobody has to be asked which were taken. While a savepoint stands, each page that is
+            # written later is copied for it.
+            driver.execute("RELEASE claims")
+            return []
         driver.execute("ROLLBACK TO claims")
         taken = list(self.find(connection, found, [claim[0] for claim in claims]))
         keys = {row[0] for row in taken}

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -227,6 +228,28 @@ def test_a_bound_token_is_nothing_without_its_certificate(house: House) -> None:
     for wrong in (None, OTHER):
         with pytest.raises(AccessDenied):
             house.access.authenticate(header(token), NOW, wrong)
+
+
+def test_a_client_is_known_from_the_moment_it_is_given_tokens(house: House, seal: Any) -> None:
+    _, token = given(house)
+
+    caller = house.access.recall(header(token), NOW + 1)
+
+    assert caller is not None
+    assert caller.ticket is not None
+    assert House(seal, house.store).access.recall(header(token), NOW + 1) is None  # there it has to be asked for
+
+
+def test_an_unbound_token_ends_as_its_client_is_bound(house: House) -> None:
+    row, token = given(house)
+    house.store.put_client(replace(row, certificate=MINE))
+    form = {"grant_type": "client_credentials", "client_id": row.id}
+    bound = house.mint.grant(form, None, MINE, NOW)["access_token"]
+
+    assert house.access.recall(header(bound), NOW) is not None
+    assert house.access.recall(header(token), NOW) is None
+    with pytest.raises(AccessDenied):
+        house.access.authenticate(header(token), NOW)
 
 
 def test_the_next_token_is_bound_like_the_one_before(house: House) -> None:
