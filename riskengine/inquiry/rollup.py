@@ -2,6 +2,7 @@
 
 Events come late, from other clocks, journals and replays; counting whole hours again needs no word of each. The last
 two hours are at most a minute behind; what comes late for an earlier one is there after the next round through all.
+Where an hour has millions of events and counting takes long, it rests the longer.
 """
 
 import time
@@ -18,15 +19,16 @@ from riskengine.store.sql import SqlStore
 from riskengine.store.statistics import HOUR_MS
 
 EVERY_MS = 30_000
+REST = 20  # times as long as a run took there is none
 ROUND_SECONDS = 1.0  # of a run, for hours in turn
 _STATE = "statistics"
 
 
 class State(msgspec.Struct, frozen=True):
-    """How far it is. `begun_at` and `counted_at` (ms since 1970) are of the last run, `next_hour` is the next in turn,
-    `whole_since` the oldest hour counted so far without a gap up to now."""
+    """How far it is. The next run is due at `due_at`, the last one was at `counted_at` (ms since 1970), `next_hour` is
+    the next in turn, `whole_since` the oldest hour counted so far without a gap up to now."""
 
-    begun_at: int = 0
+    due_at: int = 0
     counted_at: int = 0
     next_hour: int | None = None
     whole_since: int | None = None
@@ -46,10 +48,10 @@ class Rollup:
 
     def run(self, now: int) -> bool:
         """Count what is due at `now`, ms since 1970; False where another process did so just now."""
-        state = state_of(self.store)
-        if now - state.begun_at < EVERY_MS:
+        state, began = state_of(self.store), time.monotonic()
+        if now < state.due_at:
             return False
-        self._note(msgspec.structs.replace(state, begun_at=now))
+        self._note(msgspec.structs.replace(state, due_at=now + EVERY_MS))
         with self.store.reading() as connection:
             oldest = statistics.first_hour(connection)
         this = now // HOUR_MS
@@ -60,7 +62,8 @@ class Rollup:
         reached = upper + 1 if lowest is None else lowest
         # The first round goes back without a gap; later ones only correct.
         whole = reached if state.whole_since is None else min(state.whole_since, reached)
-        self._note(State(now, now, reached - 1, whole))
+        rest = max(EVERY_MS, round(REST * (time.monotonic() - began) * 1000))
+        self._note(State(now + rest, now, reached - 1, whole))
         return True
 
     def _in_turn(self, hours: Iterable[int]) -> int | None:

@@ -4,7 +4,20 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import BigInteger, Connection, and_, delete, exists, func, insert, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+)
 
 from riskengine.store.tables import EVENTS, STATISTICS
 
@@ -21,29 +34,30 @@ def first_hour(connection: Connection) -> int | None:
 
 
 def counted(connection: Connection, hour: int) -> Counts:
-    """Return the events of an hour by decision, reason, country and kind of network, whatever is unknown left out."""
-    c, counts, after = EVENTS.c, Counts(), None
-    wanted = (
-        select(c.occurred_at, c.id, c.realm, c.decision, c.country, c.network, c.reasons)
-        .where(c.occurred_at >= hour * HOUR_MS, c.occurred_at < (hour + 1) * HOUR_MS)
-        .order_by(c.occurred_at, c.id)
-        .limit(_AT_ONCE)
-    )
+    """Return the events of an hour by decision, reason, country and kind of network, whatever is unknown left out.
+
+    The database counts what is alike: most events have no reasons. Row by row, here, it took the interpreter from
+    scoring for as long as a tenth of what deciding the same events had taken.
+    """
+    c, counts = EVENTS.c, Counts()
+    beginning = select(c.occurred_at, c.id).order_by(c.occurred_at, c.id).offset(_AT_ONCE).limit(1)
+    alike = (c.realm, c.decision, c.network, c.country, c.reasons)
+    within = [c.occurred_at >= hour * HOUR_MS, c.occurred_at < (hour + 1) * HOUR_MS]
     while True:
-        behind = wanted if after is None else wanted.where(
-            c.occurred_at >= after[0], or_(c.occurred_at > after[0], and_(c.occurred_at == after[0], c.id > after[1]))
-        )  # fmt: skip
-        rows = connection.execute(behind).all()
-        for row in rows:
-            counts[row.realm, "decision", row.decision] += 1
-            counts[row.realm, "network", row.network] += 1
-            if row.country is not None:
-                counts[row.realm, "country", row.country] += 1
-            for code, _ in json.loads(row.reasons):
-                counts[row.realm, "reason", code] += 1
-        if len(rows) < _AT_ONCE:
+        following = connection.execute(beginning.where(*within)).first()
+        behind = [] if following is None else [_from_on(*following)]
+        part = within if following is None else [*within, c.occurred_at <= following.occurred_at, *map(not_, behind)]
+        found = connection.execute(select(*alike, func.count()).where(*part).group_by(*alike))
+        for realm, decision, network, country, reasons, events in found:
+            counts[realm, "decision", decision] += events
+            counts[realm, "network", network] += events
+            if country is not None:
+                counts[realm, "country", country] += events
+            for code, _ in json.loads(reasons):
+                counts[realm, "reason", code] += events
+        if not behind:
             return counts
-        after = rows[-1].occurred_at, rows[-1].id
+        within = [c.occurred_at < (hour + 1) * HOUR_MS, *behind]
 
 
 def is_kept(connection: Connection, hour: int, counts: Counts) -> bool:
@@ -80,6 +94,12 @@ def kept(connection: Connection, realm: str, first: int, end: int, hours: int) -
     wanted = select(c.hour, c.dimension, c.value, c.events).where(c.hour >= low, c.hour <= high, c.realm == realm)
     for hour, dimension, value, events in connection.execute(wanted):
         yield hour - low if hours == 1 else high - hour, dimension, value, events
+
+
+def _from_on(moment: int, row: int) -> ColumnElement[bool]:
+    """Return what is so of the event with this time and row id, and of those behind it."""
+    c = EVENTS.c
+    return and_(c.occurred_at >= moment, or_(c.occurred_at > moment, c.id >= row))
 
 
 def _place_of_day(hour: int) -> int:

@@ -22,7 +22,7 @@ from riskengine.errors import StoreUnavailable
 from riskengine.event import DAY_MS
 from riskengine.inquiry.export import exported
 from riskengine.inquiry.inquiry import Asker, Inquiry
-from riskengine.inquiry.rollup import EVERY_MS, Rollup, state_of
+from riskengine.inquiry.rollup import Rollup, state_of
 from riskengine.live import now_ms
 from riskengine.seal import Keys, Seal
 from riskengine.store.sql import SqlStore
@@ -105,7 +105,7 @@ def _counted(store: SqlStore) -> None:
     while (state := state_of(store)).whole_since != oldest:
         say(f"counting hours: {'none' if state.next_hour is None else now // HOUR_MS - state.next_hour} done")
         with suppress(StoreUnavailable):  # busy moving its log: the next run goes on, as in a server
-            Rollup(store).run(max(now, state.begun_at + EVERY_MS))
+            Rollup(store).run(max(now, state.due_at))
 
 
 def pages(inquiry: Inquiry, store: SqlStore) -> dict[str, Callable[[], Any]]:

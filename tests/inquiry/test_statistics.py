@@ -1,6 +1,7 @@
 """Counts over time: of every event, also of those that come late, and how far behind they say they are."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -119,3 +120,11 @@ def test_days_of_hours_that_an_older_version_counted_are_added_up(inquiry: Inqui
     sql_store.write(lambda connection: connection.execute(text("DELETE FROM statistics WHERE hour < 0")))
     Rollup(sql_store).run(NOW + EVERY_MS)
     assert inquiry.statistics(ASKER, ALL | {"step": "day"})["decision"] == wanted
+
+
+def test_who_takes_long_rests_long(sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter((0.0, 0.0, 5.0))  # when it begins, when it takes hours in turn, when it is done
+    monkeypatch.setattr(rollup, "time", SimpleNamespace(monotonic=lambda: next(seconds, 5.0)))
+    assert Rollup(sql_store).run(NOW)
+    assert not Rollup(sql_store).run(NOW + rollup.REST * 5_000 - 1)
+    assert Rollup(sql_store).run(NOW + rollup.REST * 5_000)
