@@ -58,14 +58,19 @@ class Plan:
 
 
 def measure(targets: Sequence[Target], plan: Plan, progress: Callable[[str], None]) -> list[Sample]:
-    """Return every server's samples; each is warmed up first, with what is then measured with."""
+    """Return every server's samples; each is warmed up first, with what is then measured with.
+
+    Each block begins with another one: who comes second finds what the first left behind, be it addresses that were
+    located a moment ago or pages that are due to be moved.
+    """
     for target in targets:
         progress(f"warming up {target.server.name}")
         _one(target, plan.seconds, max(plan.connections), -1)
     samples = []
     for block in range(plan.blocks):
         for connections in plan.connections:
-            for target in targets:
+            first = block % len(targets)
+            for target in (*targets[first:], *targets[:first]):
                 progress(f"block {block + 1} of {plan.blocks}, {connections} connections, {target.server.name}")
                 samples.append(_one(target, plan.seconds, connections, block))
     return samples

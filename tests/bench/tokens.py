@@ -29,11 +29,12 @@ from tests.bench.server import Server, free_port, program, riskengine, running
 
 KEY, ONE_TIME, ACCESS = "a access key", "b one-time", "c access token"
 LOGINS, SCOPES = 2, ("score", "report")
+SECONDS = 5  # longer than the write-ahead log is left alone, so that each pays for its own pages
 SPARE = 900  # one-time tokens beyond one for each connection, for answers that bring none
 MOST_CPU = 1.10  # what one-time tokens may cost, an access key being 1
 _EXAMPLES = """\
 examples:
-  python -m tests.bench.tokens                         the whole of it, SQLite, about 5 minutes
+  python -m tests.bench.tokens                         the whole of it, SQLite, about 6 minutes
   python -m tests.bench.tokens --short                 a quick look, half a minute
   python -m tests.bench.tokens --database postgresql   the same against a PostgreSQL server of its own"""
 
@@ -48,16 +49,16 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--database", choices=DATABASES, default="sqlite", help="(sqlite)")
     parser.add_argument("--users", type=positive, metavar="N", help="users known beforehand (20,000; short: 2,000)")
-    parser.add_argument("--blocks", type=positive, metavar="N", help="alternating blocks (30; short: 5)")
-    parser.add_argument("--seconds", type=positive, metavar="S", help="of each measurement (2; short: 1)")
+    parser.add_argument("--blocks", type=positive, metavar="N", help="alternating blocks (18; short: 5)")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="of each measurement (5; short: 1)")
     parser.add_argument("--connections", type=numbers, default=(64,), metavar="N,N", help="(64)")
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="keep what is made there, and use it again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and result there")
     parser.add_argument("--short", action="store_true", help="a quick look; its numbers are rough")
     given = parser.parse_args(arguments)
     given.users = given.users or (2_000 if given.short else 20_000)
-    given.blocks = given.blocks or (5 if given.short else 30)
-    given.seconds = given.seconds or (1 if given.short else 2)
+    given.blocks = given.blocks or (5 if given.short else 18)
+    given.seconds = given.seconds or (1 if given.short else SECONDS)
     return given
 
 
