@@ -2,6 +2,7 @@
 
 import base64
 import multiprocessing
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -41,7 +42,10 @@ def followed(
 def test_a_follower_finds_what_matches_in_the_order_of_arrival_whatever_the_pages(
     inquiry: Inquiry, given: dict[str, Any], wanted: Callable[[Login], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    matching = [one.id for one in CROWD if wanted(one)]
+    matching, end = [one.id for one in CROWD if wanted(one)], time.monotonic() + 10
+    # PostgreSQL looks at new tables by itself, and a follower waits for what was begun before an event was there.
+    while len(followed(inquiry, {})[0]) < len(CROWD) and time.monotonic() < end:
+        time.sleep(0.05)
 
     assert followed(inquiry, given)[0] == matching
     monkeypatch.setattr(pages, "LOOKED_AT", 40)
