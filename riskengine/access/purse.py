@@ -1,7 +1,9 @@
 """One-time tokens: opaque, signed, good for one request; each answer carries the one that comes after it.
 
-A token is a key's number, client, scopes, id and certificate, and an HMAC of these. Its id begins with the time at
-which it expires. What it pays for is settled by the store, in the transaction that saves that, see engine/payment.py.
+A token is a key's number, client, scopes, id and certificate, and an HMAC of these. Its id is the time at which it
+expires, then a number: random in the first of a chain, and from there on one more each time; only the HMAC has to be
+beyond guessing. What a token pays for is settled by the store, in the transaction that saves that, see
+engine/payment.py.
 """
 
 import base64
@@ -9,6 +11,7 @@ import binascii
 import hmac
 import os
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,10 +26,13 @@ PREFIX = "ro_"
 LIFE_MS = 600_000
 REFUSED = "The one-time token is not ours, expired, used before, or not this caller's."
 _EXPIRY_BYTES, _ID_BYTES, _MAC_BYTES = 6, 16, 16
+_NUMBERS = 1 << 8 * (_ID_BYTES - _EXPIRY_BYTES)
 _CLIENT_AT, _SCOPES_AT, _ID_AT, _CERTIFICATE_AT = 2, 10, 11, 27
 _UNBOUND, _BOUND = _CERTIFICATE_AT + _MAC_BYTES, _CERTIFICATE_AT + 32 + _MAC_BYTES
 # How many tokens are forgotten in one statement.
 AT_ONCE = 5_000
+# Of how many tokens that were made here, and not shown yet, it is known what they say.
+MOST_MADE = 4_096
 
 
 class _Read(NamedTuple):
@@ -48,6 +54,7 @@ class Purse:
     def __init__(self, keyring: Keyring, clients: Clients, store: Store) -> None:
         self._keyring, self._clients, self._store = keyring, clients, store
         self._seen: Remembered[str, ClientRow] = Remembered()
+        self._made: OrderedDict[str, _Read] = OrderedDict()  # to read a token costs more than all else about it
 
     def issue(self, client: ClientRow, scopes: list[str], certificate: str | None, count: int, now: int) -> list[str]:
         """Return new tokens, each the first of a chain of its own, for a client that was asked for just now."""
@@ -60,9 +67,13 @@ class Purse:
         """Return the token that comes after the caller's, which was spent at `spent_at`: the same whenever asked."""
         assert caller.ticket is not None
         key = self._keyring.latest(spent_at)
-        end = (spent_at + LIFE_MS).to_bytes(_EXPIRY_BYTES)
-        number = hmac.digest(key.secret, b"next" + caller.ticket, "sha256")[: _ID_BYTES - _EXPIRY_BYTES]
-        return _token(key.number, key.secret, caller.key_id, caller.scopes, end + number, caller.certificate)
+        number = (int.from_bytes(caller.ticket[_EXPIRY_BYTES:]) + 1) % _NUMBERS
+        token_id = (spent_at + LIFE_MS).to_bytes(_EXPIRY_BYTES) + number.to_bytes(_ID_BYTES - _EXPIRY_BYTES)
+        token = _token(key.number, key.secret, caller.key_id, caller.scopes, token_id, caller.certificate)
+        if len(self._made) >= MOST_MADE:
+            self._made.popitem(last=False)
+        self._made[token] = _Read(caller.key_id, caller.scopes, token_id, caller.certificate)
+        return token
 
     def recall(
         self, token: str, now: int, longest: int = FRESH_MS, renew: Callable[[], object] | None = None
@@ -71,7 +82,7 @@ class Purse:
 
         `renew` is called when it is time to ask the store again, by one of all that show tokens of this client.
         """
-        read = self._read(token)
+        read = self._made.pop(token, None) or self._read(token)
         if read is None or not now < read.expires_at:
             return None
         client = self._seen.recall(read.client, now, longest, renew)
