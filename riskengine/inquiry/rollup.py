@@ -18,15 +18,15 @@ from riskengine.store import statistics
 from riskengine.store.sql import SqlStore
 from riskengine.store.statistics import HOUR_MS
 
-EVERY_MS = 30_000
+EVERY_MS = 10_000
 REST = 20  # times as long as a run took there is none
-ROUND_SECONDS = 1.0  # of a run, for hours in turn
+TURN_SECONDS = 0.25  # of a run, for hours in turn: scoring waits for the interpreter meanwhile
 _STATE = "statistics"
 
 
 class State(msgspec.Struct, frozen=True):
     """How far it is. The next run is due at `due_at`, the last one was at `counted_at` (ms since 1970), `next_hour` is
-    the next in turn, `whole_since` the oldest hour counted so far without a gap up to now."""
+    the next in turn or lies before that one, `whole_since` the oldest hour counted so far without a gap up to now."""
 
     due_at: int = 0
     counted_at: int = 0
@@ -52,29 +52,31 @@ class Rollup:
         if now < state.due_at:
             return False
         self._note(msgspec.structs.replace(state, due_at=now + EVERY_MS))
-        with self.store.reading() as connection:
-            oldest = statistics.first_hour(connection)
         this = now // HOUR_MS
         self._count((this, this - 1))
-        oldest = this if oldest is None else oldest
-        upper = this - 2 if state.next_hour is None or state.next_hour < oldest else min(state.next_hour, this - 2)
-        lowest = self._in_turn(range(upper, oldest - 1, -1))
-        reached = upper + 1 if lowest is None else lowest
+        first = this - 2 if state.next_hour is None else min(state.next_hour, this - 2)
+        reached, next_hour = self._in_turn(first)
         # The first round goes back without a gap; later ones only correct.
         whole = reached if state.whole_since is None else min(state.whole_since, reached)
         rest = max(EVERY_MS, round(REST * (time.monotonic() - began) * 1000))
-        self._note(State(now + rest, now, reached - 1, whole))
+        self._note(State(now + rest, now, next_hour, whole))
         return True
 
-    def _in_turn(self, hours: Iterable[int]) -> int | None:
-        """Count these hours until the time for it is over, one at least; return the last one counted."""
-        end, last = time.monotonic() + ROUND_SECONDS, None
-        for hour in hours:
-            self._count((hour,))
-            last = hour
-            if time.monotonic() > end:
-                break
-        return last
+    def _in_turn(self, hour: int) -> tuple[int, int | None]:
+        """Count hours from this one back until the time for it is over, one at least.
+
+        Return the last one counted, and the next in turn: None where there was no event before. Hours without events
+        are passed over.
+        """
+        end, reached = time.monotonic() + TURN_SECONDS, hour + 1
+        while reached > hour or time.monotonic() < end:
+            with self.store.reading() as connection:
+                found = statistics.hour_before(connection, reached)
+            if found is None:
+                return reached, None
+            self._count((found,))
+            reached = found
+        return reached, reached - 1
 
     def _count(self, hours: Iterable[int]) -> None:
         for hour in hours:

@@ -14,10 +14,12 @@ _AT_ONCE = 5_000  # rows that a statement reads: it must end within what a state
 Counts = Counter[tuple[str, str, str]]
 
 
-def first_hour(connection: Connection) -> int | None:
-    """Return the hour (since 1970) of the oldest event."""
-    oldest = connection.scalar(select(func.min(EVENTS.c.occurred_at)))
-    return None if oldest is None else oldest // HOUR_MS
+def hour_before(connection: Connection, hour: int) -> int | None:
+    """Return the last hour (since 1970) before this one that has events, or counts that are kept; None without one."""
+    event = connection.scalar(select(func.max(EVENTS.c.occurred_at)).where(EVENTS.c.occurred_at < hour * HOUR_MS))
+    count = connection.scalar(select(func.max(STATISTICS.c.hour)).where(STATISTICS.c.hour.between(0, hour - 1)))
+    found = [] if event is None else [event // HOUR_MS]
+    return max(found if count is None else [*found, count], default=None)
 
 
 def counted(connection: Connection, hour: int) -> Counts:

@@ -26,11 +26,12 @@ from tests.bench.report import Report, stage_table
 from tests.bench.server import post
 
 OPEN_SECONDS, REPLAYED, STARTS = 10.0, 20_000, 3
+SECONDS = 5  # longer than the write-ahead log is left alone, so that each pays for its own pages
 LOGINS, SCOPES = 2, ("score", "report")
 SHORT_SHARE = 0.1  # of all that in a short run
 _EXAMPLES = """\
 examples:
-  python -m tests.bench                                the whole of it, SQLite, about 15 minutes
+  python -m tests.bench                                the whole of it, SQLite, about 25 minutes
   python -m tests.bench --database postgresql          the same against a PostgreSQL server of its own
   python -m tests.bench --short                        a quick look, about a minute
   python -m tests.bench --home /tmp/bench --connections 64 --json bench.json
@@ -49,7 +50,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--database", choices=DATABASES, default="sqlite", help="what b and c store in (sqlite)")
     parser.add_argument("--users", type=positive, metavar="N", help="users known beforehand (100,000; short: 2,000)")
     parser.add_argument("--blocks", type=positive, metavar="N", help="alternating blocks (20; short: 3)")
-    parser.add_argument("--seconds", type=positive, metavar="S", help="of each measurement (2; short: 1)")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="of each measurement (5; short: 1)")
     parser.add_argument("--connections", type=numbers, metavar="N,N", help="(1,16,64,256; short: 1,64)")
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="keep what is made there, and use it again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and result there")
@@ -58,7 +59,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     given.users = given.users or (2_000 if given.short else 100_000)
     given.blocks = given.blocks or (3 if given.short else 20)
-    given.seconds = given.seconds or (1 if given.short else 2)
+    given.seconds = given.seconds or (1 if given.short else SECONDS)
     given.connections = given.connections or ((1, 64) if given.short else (1, 16, 64, 256))
     given.share = SHORT_SHARE if given.short else 1.0
     return given

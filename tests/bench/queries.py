@@ -26,7 +26,7 @@ from riskengine.inquiry.rollup import Rollup, state_of
 from riskengine.live import now_ms
 from riskengine.seal import Keys, Seal
 from riskengine.store.sql import SqlStore
-from riskengine.store.statistics import HOUR_MS, first_hour
+from riskengine.store.statistics import HOUR_MS
 from tests.bench import bulk
 from tests.bench.home import DATABASES, databases, made
 from tests.bench.interval import percentile
@@ -100,9 +100,8 @@ def _grown(url: str, folder: Path, users: int, copies: int) -> None:
 def _counted(store: SqlStore) -> None:
     """Count all hours, as the servers of a store do beside scoring."""
     assert store.worker  # what was put in by hand comes before what it saves: see riskengine/store/arrivals.py
-    with store.reading() as connection:
-        oldest, now = first_hour(connection), now_ms()
-    while (state := state_of(store)).whole_since != oldest:
+    now = now_ms()
+    while (state := state_of(store)).whole_since is None or state.next_hour is not None:
         say(f"counting hours: {'none' if state.next_hour is None else now // HOUR_MS - state.next_hour} done")
         with suppress(StoreUnavailable):  # busy moving its log: the next run goes on, as in a server
             Rollup(store).run(max(now, state.due_at))

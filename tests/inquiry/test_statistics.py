@@ -24,7 +24,7 @@ ALL = {"since": format_time(BEGIN_MS - HOUR_MS)}
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run count all hours, however slow the machine."""
-    monkeypatch.setattr(rollup, "ROUND_SECONDS", 60)
+    monkeypatch.setattr(rollup, "TURN_SECONDS", 60)
 
 
 def counts(inquiry: Inquiry, dimension: str, asker: Asker = ASKER) -> dict[str, int]:
@@ -68,7 +68,7 @@ def test_what_comes_late_is_counted_by_the_next_round(inquiry: Inquiry, sql_stor
 def test_a_large_store_is_counted_bit_by_bit(
     inquiry: Inquiry, sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollup, "ROUND_SECONDS", 0)
+    monkeypatch.setattr(rollup, "TURN_SECONDS", 0)
     begin = BEGIN_MS + 52 * HOUR_MS
     found = []
     for run in range(53):
@@ -77,6 +77,17 @@ def test_a_large_store_is_counted_bit_by_bit(
     assert found == sorted(found)
     assert (found[0] < len(CROWD) / 10, found[-1]) == (True, len(CROWD))
     assert inquiry.statistics(ASKER, ALL)["whole_since"] == format_time(BEGIN_MS // HOUR_MS * HOUR_MS)
+
+
+def test_hours_without_events_take_no_run(
+    empty: Inquiry, sql_store: SqlStore, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "TURN_SECONDS", 0)
+    save(sql_store, seal, [Login(1, occurred_at=NOW - 300 * 86_400_000), Login(2, occurred_at=NOW - 5 * HOUR_MS)])
+    for run in range(2):
+        Rollup(sql_store).run(NOW + run * EVERY_MS)
+    found = empty.statistics(ASKER, {"since": format_time(NOW - 301 * 86_400_000), "step": "day"})
+    assert [sum(one["over_time"]) for one in found["decision"]] == [2]
 
 
 @pytest.mark.parametrize(
