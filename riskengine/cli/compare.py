@@ -23,7 +23,9 @@ from riskengine.document.terminal import text_lines
 from riskengine.engine.engine import Engine
 from riskengine.errors import NotFound
 from riskengine.readers.log import Rejected
+from riskengine.readers.read import Log
 from riskengine.replay.lines import Summary, gather, in_time_order, memory_engine
+from riskengine.replay.transcript import Scribe, Transcript
 from riskengine.settings import Settings
 from riskengine.visible import visible_lines
 
@@ -111,6 +113,13 @@ def compare_log(context: click.Context, log: Callable[[], Any], reject: Callable
         click.echo(visible_lines("\n".join(summary.lines())), err=True)
     one, other = (Reports(run.summary.reports, run.summary.refused_reports) for run in (before, after))
     return Compared(figures, one, other, rejected=bool(before.summary.rejected or summary.rejected))
+
+
+def read_shown(scribe: Scribe, log: Log, given: dict[str, Any]) -> Transcript:
+    """Read a log as the options say, and show how far that is."""
+    with ExitStack() as stack:
+        progress = progress_bar(stack, None, given["quiet"], "reading")
+        return scribe.read(log, not given["as_of_arrival"], progress)
 
 
 def compare_stored(context: click.Context) -> Compared:

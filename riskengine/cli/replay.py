@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from riskengine.app import clock, compile_core, make_home, open_locator, open_seal, open_store, read_policy
-from riskengine.cli.compare import STORED, compare_log, compare_options, compare_stored, refuse_odd, show
+from riskengine.cli.compare import STORED, compare_log, compare_options, compare_stored, read_shown, refuse_odd, show
 from riskengine.cli.sealing import WAIT_SECONDS
 from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, ignore, progress_bar
 from riskengine.engine.engine import Engine
+from riskengine.engine.saved import spelled
 from riskengine.errors import SettingsError
 from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
@@ -20,10 +21,12 @@ from riskengine.readers.formats import FORMATS
 from riskengine.readers.lines import named
 from riskengine.readers.log import Rejected
 from riskengine.readers.opened import AUTO, make_reading
-from riskengine.readers.read import read
-from riskengine.replay.lines import REALM, Summary, decide, gather, in_time_order, memory_engine, sent, user_refs
+from riskengine.readers.read import Log, read
+from riskengine.replay.events import Events
+from riskengine.replay.lines import REALM, Summary, decide, gather, in_time_order, sent, user_refs
 from riskengine.replay.pipeline import Replay
 from riskengine.replay.restored import in_input_order
+from riskengine.replay.transcript import Reject, Scribe
 from riskengine.seal import Seal
 from riskengine.settings import Settings
 from riskengine.store.database import opened as open_database
@@ -85,7 +88,7 @@ Logs may be lines, JSON lists or envelopes, CSV, packed with gzip, zstd, bzip2 o
     default=1,
     show_default=True,
     metavar="N",
-    help="Decide in N processes; NDJSON only, the answers are the same. --save takes one.",
+    help="Decide in N processes; the answers are the same. --save and --compare take one.",
 )
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")
@@ -141,35 +144,60 @@ def replay(
         log = opened()
         reject = _rejecter(stack, rejects)
         summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
-        if not save and (out_format or format_of(out)) == NDJSON:
-            replayed = Replay(locator, judge, summary, reject)
-            with ExitStack() as reading:
-                count = replayed.read(log, not as_of_arrival, progress_bar(reading, None, quiet, "reading"))
-            rows = stack.enter_context(open_ndjson(out))
-            decided = replayed.decide(jobs, progress_bar(stack, count, quiet))
-            for some in in_input_order(decided) if input_order and not replayed.in_order else decided:
-                rows.write_lines(some.lines.data.tobytes())
+        if save:
+            engine = stack.enter_context(_engine(settings, judge, locator))
+            _import(context, log, engine, settings, summary, reject)
         else:
-            engine = stack.enter_context(_engine(settings, judge, locator, save))
-            items = gather(log, reject, summary)
-            order = stack.enter_context(_reordering(settings, engine.seal)) if save else None
-            known = order.known(user_refs(items, engine.tokeniser)) if order else []
-            lines = items if as_of_arrival else in_time_order(items)
-            progress = progress_bar(stack, len(lines), quiet)
-            write = stack.enter_context(open_answers(out, out_format or format_of(out)))
-            answers: Iterator[tuple[int, dict[str, Any]]] = decide(
-                lines, engine, summary, reject, progress, clock() if save else None
-            )
-            for number, answer in sorted(answers, key=lambda pair: pair[0]) if input_order else answers:
-                write(answer, sent(items[number]))
-            if order is not None:
-                progress = progress_bar(stack, len(known), quiet, "ordering histories")
-                for user in known:
-                    summary.reordered += order.reorder(user)
-                    progress(1)
+            _decide(context, log, judge, locator, summary, reject)
     if not quiet:
         click.echo(visible_lines("\n".join(summary.lines())), err=True)
     return FINISHED_WITH_REJECTS if summary.rejected else 0
+
+
+def _decide(
+    context: click.Context, log: Log, policy: Policy, locator: Locator, summary: Summary, reject: Reject
+) -> None:
+    """Decide a log and write the answers; nothing is saved."""
+    given = context.params
+    format_ = given["out_format"] or format_of(given["out"])
+    with ExitStack() as stack:
+        events = None if format_ == NDJSON else stack.enter_context(closing(Events()))
+        scribe = Scribe(locator, summary, reject, events)
+        transcript = stack.enter_context(closing(read_shown(scribe, log, given)))
+        progress = progress_bar(stack, transcript.ordered.count, given["quiet"])
+        decided = Replay(transcript, policy, summary, reject).decide(given["jobs"], progress)
+        if given["input_order"] and not transcript.ordered.in_order:
+            decided = in_input_order(decided)
+        if events is None:
+            rows = stack.enter_context(open_ndjson(given["out"]))
+            for some in decided:
+                rows.write_lines(some.lines.data.tobytes())
+        else:
+            write = stack.enter_context(open_answers(given["out"], format_))
+            for some in decided:
+                for answer, event in zip(some.answers(), events.of(some.numbers), strict=True):
+                    write(answer, spelled(event))
+
+
+def _import(
+    context: click.Context, log: Log, engine: Engine, settings: Settings, summary: Summary, reject: Reject
+) -> None:
+    """Decide a log in the store, write the answers, and put the histories of who was known before in order."""
+    given = context.params
+    with ExitStack() as stack:
+        items = gather(log, reject, summary)
+        order = stack.enter_context(_reordering(settings, engine.seal))
+        known = order.known(user_refs(items, engine.tokeniser))
+        lines = items if given["as_of_arrival"] else in_time_order(items)
+        progress = progress_bar(stack, len(lines), given["quiet"])
+        write = stack.enter_context(open_answers(given["out"], given["out_format"] or format_of(given["out"])))
+        answers: Iterator[tuple[int, dict[str, Any]]] = decide(lines, engine, summary, reject, progress, clock())
+        for number, answer in sorted(answers, key=lambda pair: pair[0]) if given["input_order"] else answers:
+            write(answer, sent(items[number]))
+        progress = progress_bar(stack, len(known), given["quiet"], "ordering histories")
+        for user in known:
+            summary.reordered += order.reorder(user)
+            progress(1)
 
 
 def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) -> None:
@@ -181,11 +209,8 @@ def _refuse_overwriting(logs: tuple[str, ...], out: str, rejects: str | None) ->
 
 
 @contextmanager
-def _engine(settings: Settings, policy: Policy, locator: Locator, save: bool) -> Iterator[Engine]:
-    """Open an engine over the store, or over nothing but this process's memory."""
-    if not save:
-        yield memory_engine(locator, policy)
-        return
+def _engine(settings: Settings, policy: Policy, locator: Locator) -> Iterator[Engine]:
+    """Open an engine over the store."""
     make_home(settings)
     with closing(open_store(settings)) as store:
         yield Engine(store, locator, policy, open_seal(settings, store))

@@ -6,40 +6,31 @@ and whether it holds reports must be known before anything is decided. Then what
 one pass, and each user's items are decided at the desk that has their history.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from riskengine.batch import Batch
 from riskengine.engine.segment import OTHER_BODY
-from riskengine.engine.tokens import Tokeniser
-from riskengine.event import Event
-from riskengine.locate.locator import Locator
 from riskengine.policy.policy import Policy
-from riskengine.readers.lines import Block, Raw
-from riskengine.readers.log import Read, Rejected
-from riskengine.readers.read import Log
+from riskengine.readers.log import Rejected
 from riskengine.replay.answers import Setting
 from riskengine.replay.columns import event_items, keys_of
 from riskengine.replay.crew import Alone, Crew
 from riskengine.replay.crowd import Crowd
 from riskengine.replay.desk import Desk, Parcel
-from riskengine.replay.intake import Intake
 from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary
 from riskengine.replay.loom import Lines, joined
-from riskengine.replay.register import Register, Tables
-from riskengine.replay.sequence import CHUNK, Gathering, Sequence
-from riskengine.replay.spool import Spool
+from riskengine.replay.register import Tables
 from riskengine.replay.told import NOBODY, REPORT, Chunk
+from riskengine.replay.transcript import Progress, Reject, Transcript
 from riskengine.seal import Seal
 
-HELD_BYTES = 64 << 20  # of items that were read and wait; what is more goes to a file
 NO_EVENT = "there is no such event"
-
-Reject = Callable[[Rejected], None]
-Progress = Callable[[int], None]
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Decided(NamedTuple):
@@ -47,6 +38,10 @@ class Decided(NamedTuple):
 
     numbers: np.ndarray
     lines: Lines
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield what the lines say."""
+        return map(_decode, self.lines.split())
 
 
 class _Part(NamedTuple):
@@ -59,75 +54,28 @@ class _Part(NamedTuple):
 
 
 class Replay:
-    """One replay: `read` the log, then `decide` it. `reject` gets what is not decided, `summary` counts everything."""
+    """One policy over a transcript. `reject` gets what is not decided, `summary` counts everything."""
 
-    def __init__(self, locator: Locator, policy: Policy, summary: Summary, reject: Reject) -> None:
-        self._locator, self._policy, self._summary, self._reject = locator, policy, summary, reject
-        self._seal = Seal(REPLAY_KEYS)
-        self._register = Register(Tokeniser(self._seal), locator, REALM)
-        self._logs: list[str] = []
-        self._sequence: Sequence | None = None
+    def __init__(self, transcript: Transcript, policy: Policy, summary: Summary, reject: Reject) -> None:
+        self._transcript, self._policy, self._summary, self._reject = transcript, policy, summary, reject
         # Events by the digest of their id: users of those that reports speak of, bodies of those whose id is repeated.
         self._awaited: dict[int, int] = {}
         self._bodies: dict[int, int] = {}
 
-    def read(self, log: Log, by_time: bool, progress: Progress) -> int:
-        """Read a log to its end; return how many items it holds. They are decided in order of time, or as they came."""
-        intake, gathering = Intake(self._register), Gathering(Spool(HELD_BYTES))
-        self._logs = [source.name for source in log.sources]
-        of = {name: at for at, name in reversed(list(enumerate(self._logs)))}
-
-        def turn() -> None:
-            if len(intake) >= CHUNK:
-                progress(len(intake))
-                gathering.take(intake.chunk())
-
-        def takes(block: Block, source: int) -> list[Raw]:
-            turn()
-            return intake.block(block, source)
-
-        log.takes = takes
-        for one in log:
-            if isinstance(one, Read):
-                source = of[one.source]
-                if isinstance(one.item, Event):
-                    intake.event(one.item, source, one.line)
-                else:
-                    intake.report(one.item, source, one.line)
-                    self._summary.reporting |= one.reporting
-                if not log.is_offered(source):  # else what was taken of the block may belong behind the item
-                    turn()
-            elif isinstance(one, Rejected):
-                self._summary.rejected += 1
-                self._reject(one)
-            else:
-                self._summary.skipped[one.reason] += one.count
-        progress(len(intake))
-        if len(intake):
-            gathering.take(intake.chunk())
-        self._sequence = gathering.sequence(by_time)
-        return self._sequence.count
-
-    @property
-    def in_order(self) -> bool:
-        """Whether items are decided as the log has them."""
-        assert self._sequence is not None
-        return self._sequence.in_order
-
     def decide(self, jobs: int, progress: Progress) -> Iterator[Decided]:
         """Yield the answers, chunk by chunk, by so many desks; the last thing is the summary."""
-        assert self._sequence is not None
-        sequence, tables = self._sequence, self._register.tables()
-        setting = Setting(tables, self._policy, self._locator.source(), self._logs)
-        crowd = Crowd(self._policy, self._seal.key64(REALM, "days", ""))
+        transcript, ordered, tables = self._transcript, self._transcript.ordered, self._transcript.tables
+        setting = Setting(tables, self._policy, transcript.source, transcript.logs)
+        crowd = Crowd(self._policy, Seal(REPLAY_KEYS).key64(REALM, "days", ""))
 
         def desk(own: int) -> Desk:
-            return Desk(setting, len(tables.user_refs), sequence.suspects, own, jobs)
+            return Desk(setting, len(tables.user_refs), ordered.suspects, own, jobs)
 
         parts = (
-            self._part(chunk, since, crowd, tables, jobs) for chunk, since in zip(sequence, sequence.since, strict=True)
+            self._part(chunk, since, crowd, tables, jobs)
+            for chunk, since in zip(transcript.chunks, ordered.since, strict=True)
         )
-        with closing(sequence.spool), closing(Alone(desk(0)) if jobs == 1 else Crew(desk, jobs)) as desks:
+        with closing(Alone(desk(0)) if jobs == 1 else Crew(desk, jobs)) as desks:
             sent: _Part | None = None
             for part in parts:  # while this one is made ready, the one before is decided
                 done = None if sent is None else (sent, desks.receive())
@@ -171,11 +119,10 @@ class Replay:
 
     def _admitted(self, chunk: Chunk) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Return what of a chunk takes part, and which events reports speak of; the rest is counted, or rejected."""
-        assert self._sequence is not None
-        told, sequence = chunk.rows, self._sequence
+        told, ordered = chunk.rows, self._transcript.ordered
         is_report = told["role"] == REPORT
-        awaited = np.isin(told["event"], sequence.reported) & ~is_report
-        doubtful = np.isin(told["event"], sequence.repeated) & ~is_report
+        awaited = np.isin(told["event"], ordered.reported) & ~is_report
+        doubtful = np.isin(told["event"], ordered.repeated) & ~is_report
         keep = np.ones(len(told), bool)
         for at in np.flatnonzero(awaited | doubtful | is_report).tolist():
             if is_report[at]:
@@ -214,7 +161,7 @@ class Replay:
 
     def _refuse(self, told: np.void, reason: str) -> None:
         self._summary.rejected += 1
-        self._reject(Rejected(self._logs[told["source"]], int(told["line"]), reason, ""))
+        self._reject(Rejected(self._transcript.logs[told["source"]], int(told["line"]), reason, ""))
 
 
 def _spread(rows: Batch, at: np.ndarray) -> Batch:

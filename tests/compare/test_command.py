@@ -14,6 +14,7 @@ from riskengine.cli import main
 from riskengine.compare.comparison import Comparison
 from riskengine.settings import package_files
 from tests.fixtures_geo import World
+from tests.replay.logs import made_up
 from tests.writers.standards import ECS, OCSF, faults
 
 HOME, AWAY = "192.0.2.10", "198.51.100.10"
@@ -218,3 +219,22 @@ def test_parquet_is_written_whole(run: Run, tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "a.parquet").column("decision").to_pylist() == [
         "allow", "step_up", "allow", "allow",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [(), ("--input-order",), ("--as-of-arrival",)], ids=["by_time", "restored", "as_is"])
+@pytest.mark.parametrize("format_", ["csv", "parquet", "ocsf", "ecs"])
+def test_any_number_of_processes_writes_the_same_bytes(
+    format_: str, order: tuple[str, ...], run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if format_ == "parquet":
+        pytest.importorskip("pyarrow.parquet", reason="it is an extra")
+    (tmp_path / "log").write_text("\n".join([*made_up(9, 120, 30), "{torn"]) + "\n")
+    options = ("log", "--out-format", format_, *order)
+    assert run(*options, "--out", "one", "--rejects", "one.rejects") == 3
+    said = capsys.readouterr().err
+    assert run(*options, "--out", "two", "--rejects", "two.rejects", "--jobs", "2") == 3
+
+    assert capsys.readouterr().err == said
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one.rejects").read_bytes() == (tmp_path / "two.rejects").read_bytes()
+    assert "{torn" in (tmp_path / "one.rejects").read_text()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +13,11 @@ from riskengine.policy.policy import Policy
 from riskengine.readers import lines as reading
 from riskengine.readers.log import Rejected
 from riskengine.readers.read import read
-from riskengine.replay import crew, pipeline, sequence
+from riskengine.replay import crew, sequence, transcript
 from riskengine.replay.lines import Summary, decide, gather, in_time_order, memory_engine
 from riskengine.replay.pipeline import Replay
 from riskengine.replay.restored import in_input_order
+from riskengine.replay.transcript import Scribe
 from riskengine.settings import package_files
 from tests.doors import locator_of
 from tests.fixtures_geo import World
@@ -62,11 +64,11 @@ def through_the_engine(log: Path, world: World, by_time: bool = True) -> Outcome
 
 def in_columns(log: Path, world: World, by_time: bool = True, jobs: int = 1, restored: bool = False) -> Outcome:
     summary, rejects = Summary(), list[Rejected]()
-    replay = Replay(locator_of(world), policy(), summary, rejects.append)
-    replay.read(read([str(log)]), by_time, lambda count: None)
-    decided = replay.decide(jobs, lambda count: None)
-    lines = [line for some in (in_input_order(decided) if restored else decided) for line in some.lines.split()]
-    return Outcome([json.loads(line) for line in lines], rejects, _told(summary))
+    scribe = Scribe(locator_of(world), summary, rejects.append)
+    with closing(scribe.read(read([str(log)]), by_time, lambda count: None)) as transcript:
+        decided = Replay(transcript, policy(), summary, rejects.append).decide(jobs, lambda count: None)
+        answers = [answer for some in (in_input_order(decided) if restored else decided) for answer in some.answers()]
+    return Outcome(answers, rejects, _told(summary))
 
 
 def written(folder: Path, lines: Sequence[str]) -> Path:
@@ -78,10 +80,10 @@ def written(folder: Path, lines: Sequence[str]) -> Path:
 @pytest.fixture(params=[1 << 15, 7], ids=["one_chunk", "chunks_of_seven_in_a_file"])
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let items wait in memory as one chunk, or in a file as many."""
-    for module in (pipeline, sequence):
+    for module in (transcript, sequence):
         monkeypatch.setattr(module, "CHUNK", request.param)
     if request.param == 7:
-        monkeypatch.setattr(pipeline, "HELD_BYTES", 0)
+        monkeypatch.setattr(transcript, "HELD_BYTES", 0)
 
 
 @pytest.mark.usefixtures("chunks")
@@ -133,7 +135,7 @@ def test_lines_that_are_not_plain_stand_where_they_stood_whatever_the_blocks(
     log = written(tmp_path, lines)
     whole = in_columns(log, world)
     monkeypatch.setattr(reading, "_BLOCK", 200)
-    monkeypatch.setattr(pipeline, "CHUNK", 5)
+    monkeypatch.setattr(transcript, "CHUNK", 5)
     monkeypatch.setattr(sequence, "CHUNK", 5)
     assert in_columns(log, world) == whole == through_the_engine(log, world)
     assert [one["line"] for one in whole.answers] == sorted(one["line"] for one in whole.answers)
