@@ -16,16 +16,17 @@ from riskengine.cli.page import refuse_page, write_page
 from riskengine.cli.shell import FINISHED_WITH_REJECTS, Shell, again, as_json, ignore, progress_bar, shown
 from riskengine.compare.comparison import Comparison, Naming, by_name, by_pseudonym, compare
 from riskengine.compare.page import page
-from riskengine.compare.replays import Run, decided_twice
+from riskengine.compare.replays import decided_twice
 from riskengine.compare.section import Provenance, Reports, facts, sections
 from riskengine.compare.stored import Retained, decided_again
 from riskengine.document.terminal import text_lines
-from riskengine.engine.engine import Engine
 from riskengine.errors import NotFound
-from riskengine.readers.log import Rejected
+from riskengine.policy.policy import Policy
 from riskengine.readers.read import Log
-from riskengine.replay.lines import Summary, gather, in_time_order, memory_engine
-from riskengine.replay.transcript import Scribe, Transcript
+from riskengine.replay.events import Events
+from riskengine.replay.lines import Summary, memory_engine
+from riskengine.replay.pipeline import Replay
+from riskengine.replay.transcript import Reject, Scribe, Transcript
 from riskengine.settings import Settings
 from riskengine.visible import visible_lines
 
@@ -36,7 +37,7 @@ _OF_FIGURES = ("json_", "report", "pseudonyms")
 # What a comparison with the store knows; all others speak of a log.
 _OF_STORED = ("against", "policy", "quiet", *_OF_FIGURES)
 # Options that say how the figures are shown, not what they are.
-_OUTPUTS = ("report", "json_", "rejects", "quiet")
+_OUTPUTS = ("report", "json_", "rejects", "jobs", "quiet")
 
 
 def compare_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,24 +96,26 @@ class Compared:
     rejected: bool = False
 
 
-def compare_log(context: click.Context, log: Callable[[], Any], reject: Callable[[Rejected], None]) -> Compared:
+def compare_log(context: click.Context, log: Callable[[], Log], reject: Reject) -> Compared:
     """Decide a log by both policies and return what changes."""
     given, settings = context.params, _settings(context)
     policies = read_file(Path(given["against"]))[1], read_policy(settings)
     with ExitStack() as stack:
         locator = open_locator(settings)
-        engines = [_compiled(memory_engine(locator, policy), given["quiet"]) for policy in policies]
-        opened, summary = log(), Summary()
-        read = gather(opened, reject, summary)
-        ordered = read if given["as_of_arrival"] else in_time_order(read)
-        before, after = Run(engines[0], Summary(reporting=summary.reporting)), Run(engines[1], summary)
-        progress = progress_bar(stack, len(read), given["quiet"])
-        figures = compare(decided_twice(read, ordered, before, after, reject, progress), _naming(given))
+        for policy in policies:
+            _compile(policy, given["quiet"])
+        opened, summary, events = log(), Summary(), stack.enter_context(closing(Events()))
+        transcript = stack.enter_context(closing(read_shown(Scribe(locator, summary, reject, events), opened, given)))
+        summaries = Summary(reporting=summary.reporting), summary
+        runs = zip(transcript.twice(), policies, summaries, (ignore, reject), strict=True)
+        before, after = (Replay(*run) for run in runs)
+        progress = progress_bar(stack, transcript.ordered.count, given["quiet"])
+        figures = compare(decided_twice(before, after, events, given["jobs"], progress), _naming(given))
     summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in opened.sources]
     if not given["quiet"]:
         click.echo(visible_lines("\n".join(summary.lines())), err=True)
-    one, other = (Reports(run.summary.reports, run.summary.refused_reports) for run in (before, after))
-    return Compared(figures, one, other, rejected=bool(before.summary.rejected or summary.rejected))
+    one, other = (Reports(run.reports, run.refused_reports) for run in summaries)
+    return Compared(figures, one, other, rejected=bool(summary.rejected))
 
 
 def read_shown(scribe: Scribe, log: Log, given: dict[str, Any]) -> Transcript:
@@ -128,7 +131,8 @@ def compare_stored(context: click.Context) -> Compared:
     policy = read_policy(settings)
     make_home(settings)
     with ExitStack() as stack:
-        engine = _compiled(memory_engine(open_locator(settings), policy), given["quiet"])
+        _compile(policy, given["quiet"])
+        engine = memory_engine(open_locator(settings), policy)
         store = stack.enter_context(closing(open_store(settings)))
         seal, counts, retained = open_seal(settings, store), store.counts(), Retained()
         if not counts["events"]:
@@ -144,9 +148,8 @@ def _settings(context: click.Context) -> Settings:
     return shell.settings(policy=context.params["policy"])
 
 
-def _compiled(engine: Engine, quiet: bool) -> Engine:
-    compile_core(engine.policy, ignore if quiet else partial(click.echo, err=True))
-    return engine
+def _compile(policy: Policy, quiet: bool) -> None:
+    compile_core(policy, ignore if quiet else partial(click.echo, err=True))
 
 
 def _naming(given: dict[str, Any]) -> Naming:

@@ -88,7 +88,7 @@ Logs may be lines, JSON lists or envelopes, CSV, packed with gzip, zstd, bzip2 o
     default=1,
     show_default=True,
     metavar="N",
-    help="Decide in N processes; the answers are the same. --save and --compare take one.",
+    help="Decide in N processes, with --compare N for each policy; the answers are the same. --save takes one.",
 )
 @click.option("--year", type=int, help="Year of the last line, for time stamps without one.")
 @click.option("--tz", metavar="ZONE", help="IANA zone of time stamps without one (default UTC).")

@@ -1,7 +1,6 @@
 """One event decided twice."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from riskengine.event import Event
@@ -15,20 +14,3 @@ class Pair(NamedTuple):
     event: Event
     before: Answer
     after: Answer
-
-
-def paired(
-    before: Iterable[tuple[int, Answer]], after: Iterable[tuple[int, Answer]]
-) -> Iterator[tuple[int, Answer, Answer]]:
-    """Yield (number, before, after) of the answers that bear the same number.
-
-    Both come in the same order, so no more is held than the numbers that one side lacks: an event that breaks the
-    engine under one policy has no answer there.
-    """
-    held: tuple[dict[int, Answer], dict[int, Answer]] = {}, {}
-    for both in zip_longest(before, after):
-        for side, found in zip(held, both, strict=True):
-            if found is not None:
-                side[found[0]] = found[1]
-        for number in sorted(held[0].keys() & held[1].keys()):
-            yield number, held[0].pop(number), held[1].pop(number)

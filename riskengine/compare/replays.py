@@ -1,38 +1,19 @@
-"""A log through two engines side by side, each event's two answers as a pair."""
+"""A transcript through two policies side by side, each event's two answers as a pair."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from riskengine.compare.pair import Pair, paired
-from riskengine.engine.engine import Engine
-from riskengine.event import Event
-from riskengine.readers.log import Rejected
-from riskengine.replay.lines import Line, Summary, decide
+from riskengine.compare.pair import Pair
+from riskengine.replay.events import Events
+from riskengine.replay.pipeline import Replay
+from riskengine.replay.transcript import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One of the two: its engine, with histories of its own, and what it counts."""
+def decided_twice(before: Replay, after: Replay, events: Events, jobs: int, progress: Progress) -> Iterator[Pair]:
+    """Yield every event with both answers, in the order in which they are decided, each policy by so many desks.
 
-    engine: Engine
-    summary: Summary
-
-
-def decided_twice(
-    read: list[Line],
-    ordered: list[Line],
-    before: Run,
-    after: Run,
-    reject: Callable[[Rejected], None],
-    progress: Callable[[int], None],
-) -> Iterator[Pair]:
-    """Yield every event with both answers, batch by batch, in the order of `ordered`.
-
-    `read` are the lines as the log has them. `reject` gets what the second engine refuses; the first refuses the same.
+    The two have one transcript each, of the same log, whose events are `events`. `progress` is told of the items that
+    both have decided.
     """
-    one = decide(ordered, before.engine, before.summary, lambda _: None, lambda _: None)
-    other = decide(ordered, after.engine, after.summary, reject, progress)
-    for number, first, second in paired(one, other):
-        event = read[number].item
-        assert isinstance(event, Event)
-        yield Pair(event, first, second)
+    both = zip(before.decide(jobs, lambda _: None), after.decide(jobs, progress), strict=True)
+    for one, other in both:
+        yield from map(Pair, events.of(one.numbers), one.answers(), other.answers())

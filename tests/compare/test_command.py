@@ -112,6 +112,14 @@ def test_the_same_log_policies_and_data_give_the_same_bytes(
     assert b"riskengine replay log --policy lax.toml --compare old.toml" in (tmp_path / "one.html").read_bytes()
 
 
+def test_any_number_of_processes_finds_the_same_changes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*COMPARE, "--json") == 0
+    one = capsys.readouterr()
+    assert run(*COMPARE, "--json", "--jobs", "2") == 0
+
+    assert capsys.readouterr() == one
+
+
 def test_pseudonyms_hide_the_users_and_nothing_else(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from riskengine.compare.comparison import Comparison, Day, UserTally, by_pseudonym, compare
 from riskengine.compare.example import MOST
-from riskengine.compare.pair import Pair, paired
+from riskengine.compare.pair import Pair
 from riskengine.compare.tally import ReasonTally, Tally
 from riskengine.decision import DECISIONS
 from tests.compare.invented import ALLOW, DENY, STEP_UP, answer, pair
@@ -170,11 +170,3 @@ def test_the_figures_do_not_hold_the_events() -> None:
     many = compare(pair(ALLOW, STEP_UP if day % 2 else ALLOW, f"user {day % 3}", day % 4) for day in range(5000))
 
     assert len(str(asdict(many))) < 20_000
-
-
-def test_answers_are_paired_by_number_and_what_one_side_lacks_is_left_out() -> None:
-    one = [(4, ALLOW), (2, ALLOW), (7, STEP_UP), (1, ALLOW)]
-    other = [(4, DENY), (7, DENY), (1, ALLOW), (9, ALLOW)]
-
-    assert list(paired(one, other)) == [(4, ALLOW, DENY), (7, STEP_UP, DENY), (1, ALLOW, ALLOW)]
-    assert list(paired([], other)) == list(paired(one, [])) == []
