@@ -181,7 +181,7 @@ def ip(value: Any) -> str:
     return _canonical_ip(value)
 
 
-@lru_cache(65_536)  # addresses repeat
+@lru_cache(16_384)  # addresses repeat
 def _canonical_ip(text: str) -> str:
     try:
         address: IPv4Address | IPv6Address = ip_address(text)

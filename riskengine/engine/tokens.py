@@ -32,12 +32,12 @@ class Tokens(NamedTuple):
 
 
 class Tokeniser:
-    """Makes tokens with one seal; those of addresses and of software are kept, since these repeat."""
+    """Makes tokens with one seal; those of an event's address and software are kept, since these repeat."""
 
     def __init__(self, seal: Seal) -> None:
         self.seal = seal
-        self.address = lru_cache(65_536)(self._address_tokens)
-        self._prefix = lru_cache(65_536)(self._prefix_keys)
+        self._address = lru_cache(65_536)(self.address)
+        self._prefix = lru_cache(16_384)(self._prefix_keys)
         self._agent = lru_cache(4_096)(self._agent_key)
 
     def user_ref(self, realm: str, user_id: str) -> bytes:
@@ -53,7 +53,7 @@ class Tokeniser:
         seal = self.seal
         agent = family(event.user_agent)
         user = event.user_id
-        address = self.address(realm, event.ip)
+        address = self._address(realm, event.ip)
         return Tokens(
             event_key=self.event_key(realm, event.event_id or ""),
             fingerprint=seal.index(realm, "body", text),
@@ -73,10 +73,7 @@ class Tokeniser:
             prefix_key64=address[4],
         )
 
-    def _agent_key(self, realm: str, agent: str) -> int:
-        return self.seal.key32(realm, "agent", agent)
-
-    def _address_tokens(self, realm: str, ip: str) -> tuple[bytes, int, int, int, int]:
+    def address(self, realm: str, ip: str) -> tuple[bytes, int, int, int, int]:
         """Return an address's own tokens, in their order in `Tokens`."""
         index = self.seal.address_index(realm, ip)
         # Of the four tokens the third ends the /24 and the /64, the second the /48.
@@ -89,6 +86,9 @@ class Tokeniser:
             key,
             prefix,
         )
+
+    def _agent_key(self, realm: str, agent: str) -> int:
+        return self.seal.key32(realm, "agent", agent)
 
     def _prefix_keys(self, realm: str, network: bytes) -> tuple[int, int]:
         """Return both keys of a /24 or /48 by its tokens.

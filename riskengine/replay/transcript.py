@@ -13,6 +13,7 @@ from riskengine.readers.lines import Block, Raw
 from riskengine.readers.log import Read, Rejected
 from riskengine.readers.read import Log
 from riskengine.replay.events import Events
+from riskengine.replay.heap import keep_large_apart
 from riskengine.replay.intake import Intake
 from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary
 from riskengine.replay.register import Register, Tables
@@ -22,7 +23,7 @@ from riskengine.replay.spool import Spool
 from riskengine.replay.told import Chunk
 from riskengine.seal import Seal
 
-HELD_BYTES = 64 << 20  # of items that were read and wait; what is more goes to a file
+HELD_BYTES = 8 << 20  # of items that were read and wait; what is more goes to a file
 
 Reject = Callable[[Rejected], None]
 Progress = Callable[[int], None]
@@ -65,6 +66,7 @@ class Scribe:
 
     def read(self, log: Log, by_time: bool, progress: Progress) -> Transcript:
         """Read a log to its end. Its items are to be decided in order of time, or as they came."""
+        keep_large_apart()
         register = Register(Tokeniser(Seal(REPLAY_KEYS)), self.locator, REALM)
         intake, gathering = Intake(register), Gathering(Spool(HELD_BYTES))
         logs = [source.name for source in log.sources]
@@ -94,6 +96,7 @@ class Scribe:
         progress(len(intake))
         if len(intake):
             gathering.take(intake.chunk())
+        log.takes = None  # which has hold of all that was needed to read
         ordered = gathering.sequence(by_time)
         return Transcript(logs, register.tables(), self.locator.source(), ordered, iter(ordered))
 
