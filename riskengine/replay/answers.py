@@ -80,7 +80,7 @@ def _told(told: np.ndarray, ids: Sequence[str], tables: Tables) -> Iterator[Told
         yield Told(
             event_id,
             time,
-            None if user == NOBODY else tables.user_refs[user],
+            None if user == NOBODY else tables.user_refs[user].decode(),
             ACTIONS[action],
             None if resource < 0 else tables.resources[resource],
             device > 0,

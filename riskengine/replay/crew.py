@@ -17,6 +17,7 @@ import numpy as np
 
 from riskengine.errors import RiskEngineError
 from riskengine.replay.desk import Desk, Parcel, Tally
+from riskengine.replay.heap import give_back
 from riskengine.replay.loom import Lines
 
 _DONE = None
@@ -64,6 +65,8 @@ class Crew:
 
     def __post_init__(self) -> None:
         context = multiprocessing.get_context("fork")
+        gc.collect()
+        give_back()
         gc.freeze()  # what is there is left alone by collections, and so its pages stay shared
         for own in range(self.count):
             here, there = context.Pipe()
@@ -171,7 +174,7 @@ def _work(
         while (parcel := pipe.recv()) is not _DONE:
             pipe.send(_shelved(desk.decide(parcel), next(shelf), shelves))
         pipe.send(desk.tally)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(1)
     except Exception:
         pipe.send(traceback.format_exc())

@@ -56,7 +56,7 @@ class Frames:
         """Begin with an empty pool."""
         self._pool = pool = Pool()
         labels = self._tables.labels
-        self._refs = pool.alike(np.array([*self._tables.user_refs, ""], "S"))  # nobody's last
+        self._refs = pool.alike(np.append(self._tables.user_refs, b""))  # nobody's last
         self._files = pool.texts(self._logs)
         self._nothing, self._truths = pool.put(b"[]"), pool.texts([b"false", b"true"])
         self._frames = [Frame([(0, 0), pool.put(b"\n")], [_AT["whole"]])]

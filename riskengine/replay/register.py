@@ -10,17 +10,19 @@ from riskengine.batch import Names
 from riskengine.device import family
 from riskengine.engine.tokens import Tokeniser
 from riskengine.locate.locator import PLACE, Label, Locator
+from riskengine.seal import INDEX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
     """A register that is complete, as columns by number.
 
-    `places` are PLACE rows of the addresses; `label` and `zone` (-1: none is named) say which of `labels` and `zones`
-    is an address's. Keys are those of `engine.tokens.Tokens`; of a login the first 8 and the first 4 bytes.
+    `user_refs` are in hex, as bytes. `places` are PLACE rows of the addresses; `label` and `zone` (-1: none is named)
+    say which of `labels` and `zones` is an address's. Keys are those of `engine.tokens.Tokens`; of a login the first 8
+    and the first 4 bytes.
     """
 
-    user_refs: Sequence[str]
+    user_refs: np.ndarray
     user_key: np.ndarray
     user_key64: np.ndarray
     places: np.ndarray
@@ -51,7 +53,7 @@ class Register:
         self.logins: dict[str, int] = {}
         self.agents: dict[str, int] = {}
         self.names = Names()
-        self._user_refs: list[str] = []
+        self._user_refs = bytearray()  # in hex, end to end
         self._user_key, self._user_key64 = array("I"), array("Q")
         self._login, self._login_key = array("Q"), array("I")
         self._agent_key = array("I")
@@ -66,8 +68,8 @@ class Register:
         """Return the number of a user."""
         number = self.users.get(user_id)
         if number is None:
-            self.users[user_id] = number = len(self._user_refs)
-            self._user_refs.append(self._tokeniser.user_ref(self._realm, user_id).hex())
+            self.users[user_id] = number = len(self.users)
+            self._user_refs += self._tokeniser.user_ref(self._realm, user_id).hex().encode()
             self._user_key.append(self._seal.key32(self._realm, "user", user_id))
             self._user_key64.append(self._seal.key64(self._realm, "user", user_id) >> 1)
         return number
@@ -127,7 +129,7 @@ class Register:
         self.locate()
         address_key64, line_key, prefix_key, prefix_key64 = map(np.array, self._address_keys)
         return Tables(
-            self._user_refs,
+            np.frombuffer(self._user_refs, f"S{2 * INDEX_BYTES}"),
             np.array(self._user_key),
             np.array(self._user_key64),
             np.concatenate([np.zeros(0, PLACE), *self._places]),

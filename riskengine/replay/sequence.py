@@ -36,7 +36,7 @@ class Sequence:
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the items, once."""
         while self.pieces:
-            parts = [self.spool.pop(piece) for piece in self.pieces.popleft()]
+            parts = [self.spool.get(piece) for piece in self.pieces.popleft()]
             if len(parts) == 1 and self.in_order:
                 yield parts[0]
                 continue
@@ -110,7 +110,7 @@ class Gathering:
         found: deque[list[Piece]] = deque([] for _ in self._sizes)
         begun = 0
         while self._pieces:
-            rows, ids = self.spool.pop(self._pieces.popleft())
+            rows, ids = self.spool.get(self._pieces.popleft())
             rows["rank"] = rank[begun : begun + len(rows)]
             begun += len(rows)
             to = rows["rank"] // CHUNK

@@ -23,8 +23,6 @@ from riskengine.replay.spool import Spool
 from riskengine.replay.told import Chunk
 from riskengine.seal import Seal
 
-HELD_BYTES = 8 << 20  # of items that were read and wait; what is more goes to a file
-
 Reject = Callable[[Rejected], None]
 Progress = Callable[[int], None]
 
@@ -68,7 +66,7 @@ class Scribe:
         """Read a log to its end. Its items are to be decided in order of time, or as they came."""
         keep_large_apart()
         register = Register(Tokeniser(Seal(REPLAY_KEYS)), self.locator, REALM)
-        intake, gathering = Intake(register), Gathering(Spool(HELD_BYTES))
+        intake, gathering = Intake(register), Gathering(Spool())
         logs = [source.name for source in log.sources]
         of = {name: at for at, name in reversed(list(enumerate(logs)))}
 

@@ -77,13 +77,11 @@ def written(folder: Path, lines: Sequence[str]) -> Path:
     return log
 
 
-@pytest.fixture(params=[1 << 15, 7], ids=["one_chunk", "chunks_of_seven_in_a_file"])
+@pytest.fixture(params=[1 << 15, 7], ids=["one_chunk", "chunks_of_seven"])
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let items wait in memory as one chunk, or in a file as many."""
+    """Let items wait as one chunk, or as many."""
     for module in (transcript, sequence):
         monkeypatch.setattr(module, "CHUNK", request.param)
-    if request.param == 7:
-        monkeypatch.setattr(transcript, "HELD_BYTES", 0)
 
 
 @pytest.mark.usefixtures("chunks")
