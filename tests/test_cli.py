@@ -323,7 +323,7 @@ def started(command: str, port: int, stdout: int = subprocess.PIPE) -> Iterator[
         process.communicate()
 
 
-def wait_until_ready(port: int, seconds: float = 15) -> float:
+def wait_until_ready(port: int, seconds: float = 60) -> float:
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
         try:

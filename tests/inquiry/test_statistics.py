@@ -23,8 +23,9 @@ ALL = {"since": format_time(BEGIN_MS - HOUR_MS)}
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a run count all hours, however slow the machine."""
+    """Let a run count all hours, and the next one be due in time, however slow the machine."""
     monkeypatch.setattr(rollup, "TURN_SECONDS", 60)
+    monkeypatch.setattr(rollup, "REST", 0)
 
 
 def counts(inquiry: Inquiry, dimension: str, asker: Asker = ASKER) -> dict[str, int]:
@@ -134,6 +135,7 @@ def test_days_of_hours_that_an_older_version_counted_are_added_up(inquiry: Inqui
 
 
 def test_who_takes_long_rests_long(sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollup, "REST", 20)
     seconds = iter((0.0, 0.0, 5.0))  # when it begins, when it takes hours in turn, when it is done
     monkeypatch.setattr(rollup, "time", SimpleNamespace(monotonic=lambda: next(seconds, 5.0)))
     assert Rollup(sql_store).run(NOW)
