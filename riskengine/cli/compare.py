@@ -111,7 +111,7 @@ def compare_log(context: click.Context, log: Callable[[], Log], reject: Reject) 
         before, after = (Replay(*run) for run in runs)
         progress = progress_bar(stack, transcript.ordered.count, given["quiet"])
         figures = compare(decided_twice(before, after, events, given["jobs"], progress), _naming(given))
-    summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in opened.sources]
+    summary.sources = [source.told() for source in opened.sources]
     if not given["quiet"]:
         click.echo(visible_lines("\n".join(summary.lines())), err=True)
     one, other = (Reports(run.reports, run.refused_reports) for run in summaries)

@@ -109,7 +109,7 @@ def evaluate(
         engine = _engine(settings, judge, quiet)
         log = open_log(logs, format_, year, tz)
         lines = gather(log, ignore, summary)
-        summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
+        summary.sources = [source.told() for source in log.sources]
         progress = progress_bar(stack, len(lines), quiet)
         sample = draw(lines, decide(in_time_order(lines), engine, summary, ignore, progress), known, warm_up)
     if len(sample.unmatched_lines) == len(known):

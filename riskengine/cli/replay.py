@@ -143,7 +143,7 @@ def replay(
         compile_core(judge, ignore if quiet else partial(click.echo, err=True))
         log = opened()
         reject = _rejecter(stack, rejects)
-        summary.sources = [f"{source.name} read as {source.format}: {source.why}" for source in log.sources]
+        summary.sources = [source.told() for source in log.sources]
         if save:
             engine = stack.enter_context(_engine(settings, judge, locator))
             _import(context, log, engine, settings, summary, reject)

@@ -38,6 +38,10 @@ class Source:
     format: str
     why: str
 
+    def told(self) -> str:
+        """Return a line for people that says what the log is taken for."""
+        return f"{self.name} read as {self.format}: {self.why}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -81,21 +81,27 @@ class Line:
     number: int
 
 
-def gather(
+def items(
     found: Iterable[Read | Rejected | Skipped], reject: Callable[[Rejected], None], summary: Summary
-) -> list[Line]:
-    """Return a log's items as they stand, and count the rest into `summary`; `reject` gets what cannot be read."""
-    lines: list[Line] = []
+) -> Iterator[Read]:
+    """Yield a log's items as they stand, and count the rest into `summary`; `reject` gets what cannot be read."""
     for one in found:
         if isinstance(one, Read):
-            lines.append(Line(one.item, one.source, one.line, len(lines)))
-            summary.reporting = summary.reporting or (one.reporting and isinstance(one.item, Report))
+            summary.reporting |= one.reporting and isinstance(one.item, Report)
+            yield one
         elif isinstance(one, Rejected):
             summary.rejected += 1
             reject(one)
         else:
             summary.skipped[one.reason] += one.count
-    return lines
+
+
+def gather(
+    found: Iterable[Read | Rejected | Skipped], reject: Callable[[Rejected], None], summary: Summary
+) -> list[Line]:
+    """Return a log's `items` as lines."""
+    read = items(found, reject, summary)
+    return [Line(one.item, one.source, one.line, number) for number, one in enumerate(read)]
 
 
 def user_refs(lines: list[Line], tokeniser: Tokeniser) -> list[bytes]:

@@ -15,7 +15,7 @@ from riskengine.readers.read import Log
 from riskengine.replay.events import Events
 from riskengine.replay.heap import keep_large_apart
 from riskengine.replay.intake import Intake
-from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary
+from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary, items
 from riskengine.replay.register import Register, Tables
 from riskengine.replay.sequence import CHUNK, Gathering
 from riskengine.replay.sequence import Sequence as Ordered
@@ -80,17 +80,11 @@ class Scribe:
             return intake.block(block, source)
 
         log.takes = takes if self.events is None else None
-        for one in log:
-            if isinstance(one, Read):
-                source = of[one.source]
-                self._take(one, source, intake)
-                if not log.is_offered(source):  # else what was taken of the block may belong behind the item
-                    turn()
-            elif isinstance(one, Rejected):
-                self.summary.rejected += 1
-                self.reject(one)
-            else:
-                self.summary.skipped[one.reason] += one.count
+        for one in items(log, self.reject, self.summary):
+            source = of[one.source]
+            self._take(one, source, intake)
+            if not log.is_offered(source):  # else what was taken of the block may belong behind the item
+                turn()
         progress(len(intake))
         if len(intake):
             gathering.take(intake.chunk())
@@ -106,4 +100,3 @@ class Scribe:
             intake.event(one.item, source, one.line)
         else:
             intake.report(one.item, source, one.line)
-            self.summary.reporting |= one.reporting

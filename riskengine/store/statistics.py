@@ -18,8 +18,8 @@ def hour_before(connection: Connection, hour: int) -> int | None:
     """Return the last hour (since 1970) before this one that has events, or counts that are kept; None without one."""
     event = connection.scalar(select(func.max(EVENTS.c.occurred_at)).where(EVENTS.c.occurred_at < hour * HOUR_MS))
     count = connection.scalar(select(func.max(STATISTICS.c.hour)).where(STATISTICS.c.hour.between(0, hour - 1)))
-    found = [] if event is None else [event // HOUR_MS]
-    return max(found if count is None else [*found, count], default=None)
+    hours = (None if event is None else event // HOUR_MS, count)
+    return max((one for one in hours if one is not None), default=None)
 
 
 def counted(connection: Connection, hour: int) -> Counts:

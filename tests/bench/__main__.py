@@ -15,7 +15,7 @@ from pathlib import Path
 
 from riskengine.app import start_logging
 from tests.bench import blocks, open_loop, stages, start
-from tests.bench.blocks import Plan, Target, rows
+from tests.bench.blocks import SECONDS, Plan, Target, rows
 from tests.bench.compare import EMPTY, OURS, servers
 from tests.bench.counts import Counts
 from tests.bench.generator import require_wrk
@@ -26,7 +26,6 @@ from tests.bench.report import Report, stage_table
 from tests.bench.server import post
 
 OPEN_SECONDS, REPLAYED, STARTS = 10.0, 20_000, 3
-SECONDS = 5  # longer than the write-ahead log is left alone, so that each pays for its own pages
 LOGINS, SCOPES = 2, ("score", "report")
 SHORT_SHARE = 0.1  # of all that in a short run
 _EXAMPLES = """\

@@ -11,6 +11,8 @@ from tests.bench.counts import Counts
 from tests.bench.interval import Middle, paired
 from tests.bench.server import Server
 
+SECONDS = 5  # longer than the write-ahead log is left alone, so that each server pays for its own pages
+
 
 @dataclass(frozen=True)
 class Sample:

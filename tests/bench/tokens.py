@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from riskengine.app import start_logging
 from tests.bench import blocks
-from tests.bench.blocks import Plan, Sample, Target, ratio, rows
+from tests.bench.blocks import SECONDS, Plan, Sample, Target, ratio, rows
 from tests.bench.generator import require_wrk
 from tests.bench.home import DATABASES, Home, databases, made
 from tests.bench.interval import Middle
@@ -29,7 +29,6 @@ from tests.bench.server import Server, free_port, program, riskengine, running
 
 KEY, ONE_TIME, ACCESS = "a access key", "b one-time", "c access token"
 LOGINS, SCOPES = 2, ("score", "report")
-SECONDS = 5  # longer than the write-ahead log is left alone, so that each pays for its own pages
 SPARE = 900  # one-time tokens beyond one for each connection, for answers that bring none
 MOST_CPU = 1.10  # what one-time tokens may cost, an access key being 1
 _EXAMPLES = """\

@@ -65,8 +65,8 @@ def through_the_engine(log: Path, world: World, by_time: bool = True) -> Outcome
 def in_columns(log: Path, world: World, by_time: bool = True, jobs: int = 1, restored: bool = False) -> Outcome:
     summary, rejects = Summary(), list[Rejected]()
     scribe = Scribe(locator_of(world), summary, rejects.append)
-    with closing(scribe.read(read([str(log)]), by_time, lambda count: None)) as transcript:
-        decided = Replay(transcript, policy(), summary, rejects.append).decide(jobs, lambda count: None)
+    with closing(scribe.read(read([str(log)]), by_time, lambda count: None)) as found:
+        decided = Replay(found, policy(), summary, rejects.append).decide(jobs, lambda count: None)
         answers = [answer for some in (in_input_order(decided) if restored else decided) for answer in some.answers()]
     return Outcome(answers, rejects, _told(summary))
 
