@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from operator import attrgetter
 from typing import Any
 
 from riskengine.check import (
@@ -194,12 +195,23 @@ _Twin = make_dataclass(
 )
 
 
+_values = attrgetter(*(one.name for one in fields(Event)))
+
+
 def _made(found: dict[str, Any]) -> Event:
     """Return the event of these fields, each already checked."""
     made: Any = _Twin(**found)
     made.__class__ = Event
     event: Event = made
     return event
+
+
+def completed(event: Event, event_id: str, occurred_at: int) -> Event:
+    """Return an event with this id and this time."""
+    made: Any = _Twin(*_values(event))
+    made.event_id, made.occurred_at, made.__class__ = event_id, occurred_at, Event
+    whole: Event = made
+    return whole
 
 
 def parse_event(body: Any) -> Event:

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from functools import cache
 from lzma import LZMAError
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from riskengine.compiled import compiled
 from riskengine.errors import DataError
 from riskengine.network import Trait
 
@@ -61,20 +62,35 @@ class Registry:
 
     def find(self, high: np.ndarray, low: np.ndarray) -> Entry:
         """Return what the table says of addresses, given as two columns of 64 bits."""
-        mapped = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
-        v4, v6 = low & _LAST_32, high >> V6_SHIFT
-        at4 = np.searchsorted(self._v4, v4, "right") - 1
-        ends4 = np.searchsorted(self._v4, v4 | _BYTE, "right") - 1
-        starts4 = np.searchsorted(self._v4, v4 & ~_BYTE, "right") - 1
-        at6 = np.searchsorted(self._v6, v6, "right") - 1
-        row = np.where(mapped, self._v4_row[at4], self._v6_row[at6])
-        spans = np.where(mapped, ends4 == starts4, True)
+        row, spans = _rows(self._v4, self._v4_row, self._v6, self._v6_row, high, low)
         return Entry(self._country[row], self._asn[row], self._traits[row], spans)
 
     def name(self, asn: int) -> str | None:
         """Return the registry's name of an autonomous system."""
         name = self._names.get(asn)
         return None if name is None else name.decode()
+
+
+@compiled
+def _rows(
+    v4: np.ndarray, v4_row: np.ndarray, v6: np.ndarray, v6_row: np.ndarray, high: np.ndarray, low: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row of each address, and whether its whole block has it."""
+    row, spans = np.empty(len(high), np.int64), np.ones(len(high), np.bool_)
+    for at in range(len(high)):
+        if high[at] == 0 and low[at] >> np.uint64(32) == np.uint64(0xFFFF):
+            value = low[at] & _LAST_32
+            row[at] = v4_row[_last(v4, value)]
+            spans[at] = _last(v4, value & ~_BYTE) == _last(v4, value | _BYTE)
+        else:
+            row[at] = v6_row[_last(v6, high[at] >> V6_SHIFT)]
+    return row, spans
+
+
+@compiled
+def _last(starts: np.ndarray, value: np.uint64) -> Any:
+    """Return the last range that begins at a value or before it."""
+    return np.searchsorted(starts, value, "right") - 1
 
 
 @cache

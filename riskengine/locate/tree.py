@@ -13,8 +13,7 @@ from riskengine.compiled import compiled, signed
 
 NOTHING = -1
 # 2000::/3, where global IPv6 addresses lie.
-_GLOBAL, _GLOBAL_BITS = np.array([1 << 61], np.uint64), 3
-_NO_LOW = np.zeros(1, np.uint64)
+_GLOBAL, _GLOBAL_BITS = np.uint64(1 << 61), 3
 SEPARATOR = 16  # zero bytes between the tree and the data section
 _V4_BITS, _V6_BITS = 32, 128
 _SPACE_BEFORE_V4 = 96  # in an IPv6 tree IPv4 lies below ::/96
@@ -42,23 +41,12 @@ class Tree:
         self._count, self._bits, self._version = node_count, record_bits, ip_version
         self._v4_root = 0
         if ip_version == 6:
-            zero = np.zeros(1, np.uint64)
-            self._v4_root = int(self._descend(zero, zero, 0, _SPACE_BEFORE_V4)[0][0])
+            self._v4_root = self._below(np.uint64(0), 0, _SPACE_BEFORE_V4)
 
     def find(self, high: np.ndarray, low: np.ndarray) -> Leaves:
         """Return the leaves of addresses given as two columns of 64 bits, IPv4 as ::ffff:a.b.c.d."""
-        mapped = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
-        value = np.full(len(high), self._count, np.int64)
-        prefix = np.zeros(len(high), np.int64)
-        v4, v6 = np.flatnonzero(mapped), np.flatnonzero(~mapped)
-        if len(v4):
-            top = low[v4] << np.uint64(32)
-            value[v4], prefix[v4] = self._descend(top, top, self._v4_root, _V4_BITS)
-        if len(v6) and self._version == 6:
-            value[v6], prefix[v6] = self._descend(high[v6], low[v6], 0, _V6_BITS)
-        # A walk that ends on a node ran out of bits: the tree is damaged, and nothing can be said of the neighbours.
-        prefix = np.where(value < self._count, _V6_BITS, prefix)
-        return Leaves(np.where(value > self._count, value - self._count + self.size, NOTHING), prefix)
+        ends, prefix = _leaves(self._nodes, self._bits, high, low, self._v4_root, self._version)
+        return Leaves(np.where(ends > self._count, ends - self._count + self.size, NOTHING), prefix)
 
     def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return up to `count` addresses that have a record, as `find` takes them, always the same ones.
@@ -68,16 +56,16 @@ class Tree:
         """
         rng, walks = np.random.default_rng(0), []
         v6 = self._version == 6
-        v6_root = int(self._descend(_GLOBAL, _NO_LOW, 0, _GLOBAL_BITS)[0][0]) if v6 else self._count
+        v6_root = self._below(_GLOBAL, 0, _GLOBAL_BITS) if v6 else self._count
         both = v6_root != self._count and self._v4_root != self._count
         if self._v4_root != self._count:
             top, _ = self._walk(rng, self._v4_root, np.zeros(count // 2 if both else count, np.uint64), 0, _V4_BITS)
             walks.append((np.zeros_like(top), np.uint64(0xFFFF << 32) | top >> np.uint64(32)))
         if v6_root != self._count:
-            begun = np.repeat(_GLOBAL, count // 2 if both else count)
+            begun = np.full(count // 2 if both else count, _GLOBAL)
             walks.append(self._walk(rng, v6_root, begun, _GLOBAL_BITS, _V6_BITS))
         if not walks:
-            return _NO_LOW[:0], _NO_LOW[:0]
+            return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
         high, low = zip(*walks, strict=True)
         return np.concatenate(high), np.concatenate(low)
 
@@ -98,9 +86,9 @@ class Tree:
         known = value > self._count
         return high[known], low[known]
 
-    def _descend(self, high: np.ndarray, low: np.ndarray, root: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the record that each walk ended with, and after how many bits."""
-        return _descend(self._nodes, self._bits, high, low, root, bits)
+    def _below(self, high: np.uint64, root: int, bits: int) -> int:
+        """Return the record that the walk of the first bits of `high` ends with."""
+        return int(_descend(self._nodes, self._bits, high, np.uint64(0), root, bits)[0])
 
     def _records(self, node: np.ndarray, side: np.ndarray) -> np.ndarray:
         """Return the left (0) or right (1) record of each node."""
@@ -108,18 +96,33 @@ class Tree:
 
 
 @compiled
-def _descend(
-    nodes: np.ndarray, width: int, high: np.ndarray, low: np.ndarray, root: int, bits: int
+def _leaves(
+    nodes: np.ndarray, width: int, high: np.ndarray, low: np.ndarray, v4_root: int, version: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    values, prefixes = np.empty(len(high), np.int64), np.empty(len(high), np.int64)
+    """Return the record that the walk of each address ended with, and after how many bits."""
+    ends, prefixes = np.empty(len(high), np.int64), np.empty(len(high), np.int64)
     for at in range(len(high)):
-        value, depth = root, 0
-        while depth < bits and value < len(nodes):
-            half, shift = (high[at], 63 - depth) if depth < 64 else (low[at], 127 - depth)
-            value = _record(nodes, width, value, signed(half >> np.uint64(shift) & np.uint64(1)))
-            depth += 1
-        values[at], prefixes[at] = value, depth
-    return values, prefixes
+        if high[at] == 0 and low[at] >> np.uint64(32) == np.uint64(0xFFFF):
+            top = low[at] << np.uint64(32)
+            end, depth = _descend(nodes, width, top, top, v4_root, _V4_BITS)
+        elif version == 6:
+            end, depth = _descend(nodes, width, high[at], low[at], 0, _V6_BITS)
+        else:
+            end, depth = len(nodes), 0
+        # A walk that ends on a node ran out of bits: the tree is damaged, and nothing can be said of the neighbours.
+        ends[at], prefixes[at] = end, _V6_BITS if end < len(nodes) else depth
+    return ends, prefixes
+
+
+@compiled
+def _descend(nodes: np.ndarray, width: int, high: np.uint64, low: np.uint64, root: int, bits: int) -> tuple[int, int]:
+    """Return the record that a walk from `root` ended with, and after how many bits."""
+    value, depth = root, 0
+    while depth < bits and value < len(nodes):
+        half, shift = (high, 63 - depth) if depth < 64 else (low, 127 - depth)
+        value = _record(nodes, width, value, signed(half >> np.uint64(shift) & np.uint64(1)))
+        depth += 1
+    return value, depth
 
 
 @compiled

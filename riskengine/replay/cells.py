@@ -7,6 +7,7 @@ import numpy as np
 from riskengine.compiled import compiled
 
 _NONE, _EMPTY = -1, np.uint64(0)
+_SLOTS, _CELLS, _HELD, _FREE = range(4)
 _SPREAD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 MERGE, ADD, APPEND = range(3)  # cells of one key and time: their bits together, their sums, or one beside the other
 _LEAST = 1 << 12
@@ -23,7 +24,8 @@ class Found(NamedTuple):
 class _Table(NamedTuple):
     """Slots by key (0: empty) point to the latest cell, which points to the one before (-1: none).
 
-    `used` counts slots and cells."""
+    `used` counts slots, cells that were ever taken, and those that are held; its last is the first cell that was let
+    go, which points to the next."""
 
     key: np.ndarray
     head: np.ndarray
@@ -37,13 +39,19 @@ class Cells:
     """Cells of `width` numbers (uint64) each; `how` says what becomes of those of one key and time."""
 
     def __init__(self, width: int, how: int) -> None:
-        self._width, self._how = width, how
-        self._table = _empty(_LEAST, _LEAST, width)
+        self._how = how
+        self._table = _Table(
+            *_slots(_LEAST),
+            np.empty(_LEAST, np.int32),
+            np.empty(_LEAST, np.int32),
+            np.empty((_LEAST, width), np.uint64),
+            np.array([0, 0, 0, _NONE]),
+        )
 
     def take(self, key: np.ndarray, time: np.ndarray, values: np.ndarray, forget: int) -> None:
         """Take cells in; those of key 0 count nowhere. Where room is short, what is before `forget` gives way."""
         table = self._table
-        if table.used[1] + len(key) > len(table.time) or 2 * (table.used[0] + len(key)) > len(table.key):
+        if table.used[_HELD] + len(key) > len(table.time) or 2 * (table.used[_SLOTS] + len(key)) > len(table.key):
             self._make_room(len(key), forget)
         _take(self._table, key, time, values, self._how)
 
@@ -52,26 +60,32 @@ class Cells:
         return Found(*_within(self._table, key, first, last))
 
     def _make_room(self, more: int, forget: int) -> None:
-        key, time, values = _since(self._table, forget)
-        slots, cells, keys = _LEAST, _LEAST, len(np.unique(key))
-        # Room for as much again as there is now, so that this is done seldom.
-        while slots < 4 * (keys + more):
+        """Make room for so many cells more, at as many keys, and for some again, so that this is done seldom."""
+        _let_go(self._table, forget)
+        key, head, slots = self._table.key, self._table.head, _LEAST
+        need = int(self._table.used[_HELD]) + more
+        if 4 * need > 3 * len(self._table.time):
+            for name in ("time", "before", "values"):  # one after another: each is held twice for a moment
+                self._put(**{name: _grown(getattr(self._table, name), 3 * need // 2)})
+        while slots < 4 * (int((head != _NONE).sum()) + more):
             slots *= 2
-        while cells < 2 * (len(key) + more):
-            cells *= 2
-        self._table = _empty(slots, cells, self._width)
-        _take(self._table, key, time, values, APPEND)
+        empty_key, empty_head = _slots(slots)
+        self._put(key=empty_key, head=empty_head)
+        _place(self._table, key, head)
+
+    def _put(self, **columns: np.ndarray) -> None:
+        self._table = self._table._replace(**columns)
 
 
-def _empty(slots: int, cells: int, width: int) -> _Table:
-    return _Table(
-        np.zeros(slots, np.uint64),
-        np.full(slots, _NONE, np.int32),
-        np.empty(cells, np.int32),
-        np.empty(cells, np.int32),
-        np.empty((cells, width), np.uint64),
-        np.zeros(2, np.int64),
-    )
+def _slots(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return keys and heads of empty slots."""
+    return np.zeros(size, np.uint64), np.full(size, _NONE, np.int32)
+
+
+def _grown(column: np.ndarray, size: int) -> np.ndarray:
+    found = np.empty((size, *column.shape[1:]), column.dtype)
+    found[: len(column)] = column
+    return found
 
 
 @compiled
@@ -92,7 +106,7 @@ def _take(table: _Table, key: np.ndarray, time: np.ndarray, values: np.ndarray, 
         slot = _slot(table, key[at])
         if table.key[slot] == _EMPTY:
             table.key[slot] = key[at]
-            table.used[0] += 1
+            table.used[_SLOTS] += 1
         later, cell = np.int64(_NONE), np.int64(table.head[slot])
         while cell != _NONE and table.time[cell] > time[at]:
             later, cell = cell, np.int64(table.before[cell])
@@ -103,14 +117,26 @@ def _take(table: _Table, key: np.ndarray, time: np.ndarray, values: np.ndarray, 
                 else:
                     table.values[cell, one] += values[at, one]
             continue
-        made = table.used[1]
-        table.used[1] += 1
+        made = _free(table)
         table.time[made], table.before[made] = time[at], cell
         table.values[made] = values[at]
         if later == _NONE:
             table.head[slot] = made
         else:
             table.before[later] = made
+
+
+@compiled
+def _free(table: _Table) -> Any:
+    """Return a cell that is free; it is held from now on."""
+    table.used[_HELD] += 1
+    made = table.used[_FREE]
+    if made == _NONE:
+        made = table.used[_CELLS]
+        table.used[_CELLS] += 1
+    else:
+        table.used[_FREE] = table.before[made]
+    return made
 
 
 @compiled
@@ -143,21 +169,29 @@ def _within(
 
 
 @compiled
-def _since(table: _Table, forget: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return all cells from a time on, those of a key in order of time."""
-    count = 0
+def _let_go(table: _Table, forget: int) -> None:
+    """Let go of all cells before a time."""
     for slot in range(len(table.key)):
-        cell = np.int64(table.head[slot])
+        later, cell = np.int64(_NONE), np.int64(table.head[slot])
         while cell != _NONE and table.time[cell] >= forget:
-            count += 1
-            cell = np.int64(table.before[cell])
-    key, time = np.empty(count, np.uint64), np.empty(count, np.int64)
-    values = np.empty((count, table.values.shape[1]), np.uint64)
-    place = count
-    for slot in range(len(table.key)):
-        cell = np.int64(table.head[slot])
-        while cell != _NONE and table.time[cell] >= forget:
-            place -= 1
-            key[place], time[place], values[place] = table.key[slot], table.time[cell], table.values[cell]
-            cell = np.int64(table.before[cell])
-    return key, time, values
+            later, cell = cell, np.int64(table.before[cell])
+        if later == _NONE:
+            table.head[slot] = _NONE
+        else:
+            table.before[later] = _NONE
+        while cell != _NONE:
+            before = np.int64(table.before[cell])
+            table.before[cell], table.used[_FREE] = table.used[_FREE], cell
+            table.used[_HELD] -= 1
+            cell = before
+
+
+@compiled
+def _place(table: _Table, key: np.ndarray, head: np.ndarray) -> None:
+    """Give the keys that have cells their slots in a table of empty ones."""
+    table.used[_SLOTS] = 0
+    for at in range(len(key)):
+        if head[at] != _NONE:
+            slot = _slot(table, key[at])
+            table.key[slot], table.head[slot] = key[at], head[at]
+            table.used[_SLOTS] += 1

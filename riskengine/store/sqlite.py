@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 
 from riskengine.errors import SettingsError, StoreUnavailable
 from riskengine.store.checkpoint import Checkpoints
@@ -177,12 +176,12 @@ class Sqlite:
     def _begin(self, connection: Connection) -> None:
         """Begin; a writer asks again at odd moments, so that two who collide do not collide again."""
         begin = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
-        deadline = time.monotonic() + self._wait_seconds
+        driver, deadline = _driver(connection), time.monotonic() + self._wait_seconds
         while True:
             try:
-                connection.exec_driver_sql(begin)
+                driver.execute(begin)
                 return
-            except OperationalError as error:
+            except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
                 if time.monotonic() > deadline:
@@ -190,10 +189,9 @@ class Sqlite:
                 time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 (jitter, not a secret)
 
 
-def is_busy(error: OperationalError) -> bool:
+def is_busy(error: sqlite3.OperationalError) -> bool:
     """Return whether SQLite refused because another connection holds a lock."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
