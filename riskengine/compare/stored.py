@@ -1,7 +1,7 @@
 """A store's own items through another engine, each event's new answer beside the one it was given."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 
@@ -12,7 +12,7 @@ from riskengine.engine.engine import Engine
 from riskengine.engine.rows import unpack_item
 from riskengine.engine.saved import opened, raw_of
 from riskengine.errors import InvalidInput, RiskEngineError
-from riskengine.event import WITHDRAWN, Event, Report, parse_event
+from riskengine.event import WITHDRAWN, Event, Report, at_time, parse_event
 from riskengine.replay.lines import BATCH, run_all
 from riskengine.seal import Seal
 from riskengine.store.contract import EventRow, ReportRow, Store
@@ -88,7 +88,7 @@ def _items(store: Store, seal: Seal, retained: Retained) -> Iterator[tuple[Arriv
 
 def _event(row: EventRow, seal: Seal, known: _Known) -> tuple[Arrival, Answer]:
     kept = opened(row, seal)
-    event = replace(parse_event(raw_of(row, seal)), occurred_at=row.occurred_at)
+    event = at_time(parse_event(raw_of(row, seal)), row.occurred_at)
     if row.state != "open" or row.id in known.withdrawn:
         known.events[row.id] = event.event_id or ""
     compromised = row.state == "confirmed_compromised" or row.id in known.withdrawn

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from riskengine.engine.block import Block
-from riskengine.event import Event, Report, arrive, completed
+from riskengine.event import Event, Report, arrive, at_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ def receive(event: Event, realm: str, now: int, reports: bool, ticket: Ticket | 
     """Return a live event's arrival at `now`; InvalidInput where its time is out of bounds."""
     occurred_at, clamped = arrive(event.occurred_at, now)
     named = event if event.event_id else replace(event, event_id=_new_id(now))
-    assert named.event_id is not None
-    whole = completed(named, named.event_id, occurred_at)
+    whole = at_time(named, occurred_at)
     degraded = ("clock",) if clamped else ()
     return Arrival(realm, whole, now, reports, degraded=degraded, text=canonical(named), ticket=ticket)
 

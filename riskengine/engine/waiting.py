@@ -1,6 +1,6 @@
 """Items that wait to be decided, and which of them make the next batch."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._items: deque[Waiting] = deque()
-        self._of_user: dict[tuple[str, str], int] = {}
+        self._of_user: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,8 +41,8 @@ class Queue:
         """Return whether these may wait too where `room` items may, and each user's may in half of it."""
         if len(self._items) + len(arrivals) > room:
             return False
-        more = _counted(map(_user, arrivals))
-        return all(self._of_user.get(user, 0) + count <= max(room // 2, 1) for user, count in more.items())
+        more = Counter(user for user in map(_user, arrivals) if user is not None)
+        return all(self._of_user[user] + count <= max(room // 2, 1) for user, count in more.items())
 
     def add(self, items: Iterable[Waiting]) -> None:
         """Let these wait behind the others."""
@@ -63,17 +63,17 @@ class Queue:
         """
         batch: list[Waiting] = []
         later: list[Waiting] = []
-        taken: dict[tuple[str, str], int] = {}
+        taken: Counter[tuple[str, str]] = Counter()
         while self._items and len(batch) < largest and len(later) < _MOST_PASSED_OVER:
             one = self._items.popleft()
             user = _user(one.arrival)
+            if user is not None and taken[user] >= MOST_BESIDE_OTHERS:
+                later.append(one)
+                continue
             if user is not None:
-                if taken.get(user, 0) >= MOST_BESIDE_OTHERS:
-                    later.append(one)
-                    continue
-                taken[user] = taken.get(user, 0) + 1
+                taken[user] += 1
             batch.append(one)
-        if len(taken) == 1 and sum(taken.values()) == len(batch):
+        if len(taken) == 1 and taken.total() == len(batch):
             more = largest - len(batch)
             batch += later[:more]
             later = later[more:]
@@ -86,20 +86,9 @@ class Queue:
         user = _user(one.arrival)
         if user is None:
             return
-        count = self._of_user.get(user, 0) + change
-        if count:
-            self._of_user[user] = count
-        else:
+        self._of_user[user] += change
+        if not self._of_user[user]:
             del self._of_user[user]
-
-
-def _counted(users: Iterable[tuple[str, str] | None]) -> dict[tuple[str, str], int]:
-    """Return how often each user is among these. A Counter takes three times as long for one."""
-    found: dict[tuple[str, str], int] = {}
-    for user in users:
-        if user is not None:
-            found[user] = found.get(user, 0) + 1
-    return found
 
 
 def _user(arrival: Arrival) -> tuple[str, str] | None:

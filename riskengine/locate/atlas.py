@@ -249,8 +249,9 @@ def _ask(files: Sequence[Database[T]], high: np.ndarray, low: np.ndarray) -> lis
 
 def halves(values: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return 128-bit addresses as two columns of 64 bits."""
-    both = np.array([_halves(value) for value in values], np.uint64)
-    return both[:, 0], both[:, 1]
+    # Each in one stretch of memory: for columns with gaps, which those of one row are not, the walks are compiled anew.
+    high, low = np.array([_halves(value) for value in values], np.uint64).reshape(-1, 2).T.copy()
+    return high, low
 
 
 def _halves(value: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from riskengine.compiled import compiled
+from riskengine.readers.spelling import grown
 
 _NONE, _EMPTY = -1, np.uint64(0)
 _SLOTS, _CELLS, _HELD, _FREE = range(4)
@@ -66,7 +67,7 @@ class Cells:
         need = int(self._table.used[_HELD]) + more
         if 4 * need > 3 * len(self._table.time):
             for name in ("time", "before", "values"):  # one after another: each is held twice for a moment
-                self._put(**{name: _grown(getattr(self._table, name), 3 * need // 2)})
+                self._put(**{name: grown(getattr(self._table, name), 3 * need // 2)})
         while slots < 4 * (int((head != _NONE).sum()) + more):
             slots *= 2
         empty_key, empty_head = _slots(slots)
@@ -80,12 +81,6 @@ class Cells:
 def _slots(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return keys and heads of empty slots."""
     return np.zeros(size, np.uint64), np.full(size, _NONE, np.int32)
-
-
-def _grown(column: np.ndarray, size: int) -> np.ndarray:
-    found = np.empty((size, *column.shape[1:]), column.dtype)
-    found[: len(column)] = column
-    return found
 
 
 @compiled

@@ -191,7 +191,8 @@ class Sqlite:
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Return whether SQLite refused because another connection holds a lock."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
