@@ -68,7 +68,7 @@ def _users(marks: list[Mark]) -> np.ndarray:
 @given(MARKS, st.integers(1, 6), st.data())
 def test_an_item_sees_who_came_earlier_on_earlier_days(marks: list[Mark], window: int, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(marks)))
-    seen = days.see(_cells(marks[cut:]), _users(marks[cut:]), _cells(marks[:cut]), window)
+    seen = days.see(_cells(marks[cut:]), _users(marks[cut:]), _cells(marks[:cut]), window, len(marks))
 
     for index in range(cut, len(marks)):
         key, day, _, user = marks[index]
@@ -141,7 +141,7 @@ def test_the_estimate_of_users_errs_as_little_as_it_says(users: int, within: flo
         prior = days.Cells(
             np.ones(users, np.uint64), np.full(users, -1), np.repeat(bit_of(keys)[:, None], 3, axis=1)
         )
-        errors.append(days.see(_cells(marks), _users(marks), prior, 5).users[0, REGULARS] / users - 1)
+        errors.append(days.see(_cells(marks), _users(marks), prior, 5, 0).users[0, REGULARS] / users - 1)
 
     assert np.sqrt(np.mean(np.square(errors))) < within
 
@@ -149,7 +149,7 @@ def test_the_estimate_of_users_errs_as_little_as_it_says(users: int, within: flo
 def test_a_full_bitmap_says_the_most_it_can() -> None:
     prior = days.Cells(np.array([1], np.uint64), np.array([0]), np.full((1, 3), 2**64 - 1, np.uint64))
 
-    assert days.see(_cells([(1, 1, CAME, 0)]), _users([(1, 1, CAME, 0)]), prior, 28).users.tolist() == [[MOST] * 3]
+    assert days.see(_cells([(1, 1, CAME, 0)]), _users([(1, 1, CAME, 0)]), prior, 28, 0).users.tolist() == [[MOST] * 3]
 
 
 def test_more_items_than_are_looked_at_in_one_go() -> None:
@@ -158,7 +158,7 @@ def test_more_items_than_are_looked_at_in_one_go() -> None:
     came = [(1, 0, CAME, 5), (1, 1, CAME, 5), (1, 1, CAME, 6), (1, 1, CAME, 7)]
     prior = _cells([*came, (1, 1, REGULARS, 5), (1, 1, REGULARS, 6)])
     marks = days.Cells(key, np.full(count, 2), np.zeros((count, 3), np.uint64))
-    seen = days.see(marks, bit_of(user), prior, 28)
+    seen = days.see(marks, bit_of(user), prior, 28, count)
 
     assert set(seen.users[:, REGULARS].tolist()) == {2}
     assert set(seen.days[:, REGULARS].tolist()) == {3}

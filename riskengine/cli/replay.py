@@ -171,7 +171,7 @@ def _decide(
         if events is None:
             rows = stack.enter_context(open_ndjson(given["out"]))
             for some in decided:
-                rows.write_lines(some.lines.data.tobytes())
+                rows.write_lines(some.lines.data.data)
         else:
             write = stack.enter_context(open_answers(given["out"], format_))
             for some in decided:

@@ -33,8 +33,8 @@ class Cells(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What each item sees, int64 (n, 3) each, a column a bitmap: distinct `users`, and their `days` added up. Those of
-    the regulars are all the days on which they came, also before they were known."""
+    """What each item sees, int64 (n, 3) each, a column a bitmap: distinct `users`, and their `days` added up (0 where
+    nobody asked). Those of the regulars are all the days on which they came, also before they were known."""
 
     users: np.ndarray
     days: np.ndarray
@@ -69,12 +69,12 @@ def first_days(user: np.ndarray, day: np.ndarray, came: np.ndarray, prior: "Cell
 
 
 @compiled
-def see(marks: Cells, own: np.ndarray, prior: Cells, window: int) -> Seen:
+def see(marks: Cells, own: np.ndarray, prior: Cells, window: int, daily: int) -> Seen:
     """Return what each item sees on the `window` days before its own: `prior`, and earlier items of the batch.
 
     `marks` are the items: where (key 0: nowhere, sees nothing), when, and what each adds there; `own` the bit of each
     item's user, which is taken out of what they see: nobody is their own colleague. Another user of the same bit is
-    taken out with them, so that an estimate errs towards fewer.
+    taken out with them, so that an estimate errs towards fewer. Days are added up for the first `daily` items.
     """
     seen = Seen(np.zeros((len(own), 3), np.int64), np.zeros((len(own), 3), np.int64))
     numbers, count = numbered(np.concatenate((prior.key, marks.key)))
@@ -82,11 +82,19 @@ def see(marks: Cells, own: np.ndarray, prior: Cells, window: int) -> Seen:
     bits = np.zeros((len(numbers), 3), np.uint64)
     for at in range(len(prior.key)):
         _add(held, bits, numbers[at], prior.day[at], prior.bits[at])
+    # Many of a batch look at one network on one day. What one of them adds is of that day, which none of them sees.
+    who, since = np.zeros((count, 3), np.uint64), np.full(count, NEVER, np.int64)
     for at in range(len(own)):
         if marks.key[at] > 0:
-            of = numbers[len(prior.key) + at]
-            _look(held, bits, of, marks.day[at], own[at], window, seen.users[at], seen.days[at])
-            _add(held, bits, of, marks.day[at], marks.bits[at])
+            of, day = numbers[len(prior.key) + at], marks.day[at]
+            if since[of] != day:
+                _gather(held, bits, of, day, window, who[of])
+                since[of] = day
+            for one in range(3):
+                seen.users[at, one] = _USERS[bits_in(who[of, one] & ~own[at])]
+            if at < daily:
+                _add_up(held, bits, of, day, own[at], window, who[of, REGULARS], seen.days[at])
+            _add(held, bits, of, day, marks.bits[at])
     return seen
 
 
@@ -98,23 +106,25 @@ def _add(held: Chains, bits: np.ndarray, key: int, day: int, more: np.ndarray) -
 
 
 @compiled
-def _look(
-    held: Chains, bits: np.ndarray, key: int, day: int, own: int, window: int, users: np.ndarray, days: np.ndarray
-) -> None:
-    """Fill in what an item sees. Regulars count on all the days on which they came, also before they were known."""
-    begin = latest_before(held, key, day)
-    who = np.zeros(3, np.uint64)
-    cell = begin
+def _gather(held: Chains, bits: np.ndarray, key: int, day: int, window: int, who: np.ndarray) -> None:
+    """Fill in who was there on the days of a window."""
+    who[:] = 0
+    cell = latest_before(held, key, day)
     while cell >= 0 and held.time[cell] >= day - window:
         for one in range(3):
-            who[one] |= bits[cell, one] & ~own
+            who[one] |= bits[cell, one]
         cell = held.after[cell]
-    for one in range(3):
-        users[one] = _USERS[bits_in(who[one])]
-    cell = begin
+
+
+@compiled
+def _add_up(
+    held: Chains, bits: np.ndarray, key: int, day: int, own: int, window: int, regulars: np.uint64, days: np.ndarray
+) -> None:
+    """Add up the days of a window. Regulars count on all the days on which they came, also before they were known."""
+    cell = latest_before(held, key, day)
     while cell >= 0 and held.time[cell] >= day - window:
         came = bits[cell, CAME] & ~own
-        days[REGULARS] += _USERS[bits_in(came & who[REGULARS])]
+        days[REGULARS] += _USERS[bits_in(came & regulars)]
         days[CAME] += _USERS[bits_in(came)]
         days[TRIED] += _USERS[bits_in(bits[cell, TRIED] & ~own)]
         cell = held.after[cell]
@@ -134,11 +144,15 @@ def bits_in(value: np.uint64) -> int:
 def changed(marks: Cells, prior: Cells) -> Cells:
     """Return the cells, one a key and day, with bits that marks add and `prior` has not; key 0 is left out."""
     numbers, count = numbered(np.concatenate((prior.key, marks.key)))
-    held, had = chains(count, len(numbers)), len(prior.key)
+    held, had, first, last = chains(count, len(numbers)), len(prior.key), NEVER, -NEVER
+    for at in range(len(marks.key)):
+        if marks.key[at] > 0:
+            first, last = min(first, marks.day[at]), max(last, marks.day[at])
     bits, key = np.zeros((len(numbers), 3), np.uint64), np.zeros(len(numbers), np.uint64)
     new = np.zeros(len(numbers), np.bool_)
     for at in range(had):
-        _add(held, bits, numbers[at], prior.day[at], prior.bits[at])
+        if first <= prior.day[at] <= last:
+            _add(held, bits, numbers[at], prior.day[at], prior.bits[at])
     for at in range(len(marks.key)):
         if marks.key[at] > 0:
             cell = cell_of(held, numbers[had + at], marks.day[at])

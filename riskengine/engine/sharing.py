@@ -23,6 +23,7 @@ from riskengine.store.contract import DayCell
 
 KINDS = ("line", "prefix", "network", "place", "country")
 _LINE, _PREFIX, _NETWORK, _PLACE, _COUNTRY = range(len(KINDS))
+_DAILY = 2  # of the first so many kinds, days are added up
 USER = len(KINDS)  # the kind of a user's own cell, which tells since when they are known
 _KIND_BITS = np.uint64(3)  # at the end of a key
 _KIND = (1 << 3) - 1
@@ -140,12 +141,16 @@ def count_days(rows: Batch, shown: Shown, stored: np.ndarray, sharing: Sharing) 
 
     `stored` are rows of DayCell (int64). A refreshed token shows nothing: software does that, from wherever it runs.
     """
-    return [DayCell(*cell) for cell in day_columns(rows, shown, stored, sharing).tolist()]
+    prior = Cells(stored[:, 0].astype(np.uint64), stored[:, 1].copy(), stored[:, 2:].astype(np.uint64))
+    new = change_days(rows, shown, prior, sharing)
+    columns = (new.key.astype(np.int64), new.day, *new.bits.astype(np.int64).T)
+    return [DayCell(*cell) for cell in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def day_columns(rows: Batch, shown: Shown, stored: np.ndarray, sharing: Sharing) -> np.ndarray:
-    """Do what `count_days` does; return the cells as `stored` has them."""
-    return _count(rows, *shown, stored, sharing.days, sharing.known_days)
+def change_days(rows: Batch, shown: Shown, prior: Cells, sharing: Sharing) -> Cells:
+    """Do what `count_days` does, of and to cells in columns."""
+    found: Cells = _count(rows, *shown, prior, sharing.days, sharing.known_days)
+    return found
 
 
 @compiled
@@ -155,12 +160,11 @@ def _count(
     user: np.ndarray,
     day: np.ndarray,
     bit: np.ndarray,
-    stored: np.ndarray,
+    prior: Cells,
     window: int,
     known_days: int,
-) -> np.ndarray:
-    """Fill in what each event sees; return the cells that change as `stored` has them: key, day and three bitmaps."""
-    prior = Cells(stored[:, 0].astype(np.uint64), stored[:, 1].copy(), stored[:, 2:].astype(np.uint64))
+) -> Cells:
+    """Fill in what each event sees; return the cells that change."""
     came, tried = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
     for at in range(len(rows)):
         person = rows[at].action != _REFRESH
@@ -170,14 +174,9 @@ def _count(
     lines, own = USER * len(rows), np.empty(USER * len(rows), np.uint64)
     for at in range(lines):
         own[at] = bit[at % len(rows)]
-    _fill(rows, see(Cells(marks.key[:lines], marks.day[:lines], marks.bits[:lines]), own, prior, window))
-    new = changed(marks, prior)
-    found = np.empty((len(new.key), 5), np.int64)
-    for at in range(len(found)):
-        found[at, 0], found[at, 1] = np.int64(new.key[at]), new.day[at]
-        for one in range(3):
-            found[at, 2 + one] = np.int64(new.bits[at, one])
-    return found
+    where = Cells(marks.key[:lines], marks.day[:lines], marks.bits[:lines])
+    _fill(rows, see(where, own, prior, window, _DAILY * len(rows)))
+    return changed(marks, prior)
 
 
 @compiled

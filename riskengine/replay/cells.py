@@ -138,29 +138,32 @@ def _free(table: _Table) -> Any:
 def _within(
     table: _Table, key: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    count = 0
+    of, time = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
+    values, end = np.empty((2 * len(key), table.values.shape[1]), np.uint64), 0
     for at in range(len(key)):
-        cell = np.int64(table.head[_slot(table, key[at])]) if key[at] != _EMPTY else np.int64(_NONE)
+        cell, begun = np.int64(_NONE), end
+        if key[at] != _EMPTY:
+            cell = np.int64(table.head[_slot(table, key[at])])
         while cell != _NONE and table.time[cell] >= first[at]:
-            count += table.time[cell] <= last[at]
+            if table.time[cell] <= last[at]:
+                if end == len(of):
+                    of, time, values = _doubled(of), _doubled(time), _doubled(values)
+                of[end], time[end] = at, table.time[cell]
+                for one in range(values.shape[1]):
+                    values[end, one] = table.values[cell, one]
+                end += 1
             cell = np.int64(table.before[cell])
-    of, time = np.empty(count, np.int64), np.empty(count, np.int64)
-    values = np.empty((count, table.values.shape[1]), np.uint64)
-    end = 0
-    for at in range(len(key)):
-        cell = np.int64(table.head[_slot(table, key[at])]) if key[at] != _EMPTY else np.int64(_NONE)
-        begun, own = end, cell
-        while cell != _NONE and table.time[cell] >= first[at]:
-            end += table.time[cell] <= last[at]
-            cell = np.int64(table.before[cell])
-        # The chain begins with the latest.
-        place = end - 1
-        while place >= begun:
-            if table.time[own] <= last[at]:
-                of[place], time[place], values[place] = at, table.time[own], table.values[own]
-                place -= 1
-            own = np.int64(table.before[own])
+        # The chain began with the latest.
+        time[begun:end] = time[begun:end][::-1].copy()
+        values[begun:end] = values[begun:end][::-1].copy()
+    of, time, values = of[:end], time[:end], values[:end]
     return of, time, values
+
+
+@compiled
+def _doubled(rows: np.ndarray) -> np.ndarray:
+    """Return an array of twice as many rows, of which the first are these."""
+    return np.concatenate((rows, np.empty_like(rows)))
 
 
 @compiled

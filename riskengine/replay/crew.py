@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -170,9 +169,11 @@ def _work(
     for other in others:
         other.close()
     try:
-        desk, shelf = make(own), cycle(range(SHELVES))
+        desk, turn = make(own), 0
         while (parcel := pipe.recv()) is not _DONE:
-            pipe.send(_shelved(desk.decide(parcel), next(shelf), shelves))
+            turn += 1
+            pipe.send(_shelved(desk.decide(parcel), turn % SHELVES, shelves))
+            give_back(turn)
         pipe.send(desk.tally)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(1)

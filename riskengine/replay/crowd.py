@@ -6,10 +6,11 @@ import numpy as np
 
 from riskengine.batch import Batch
 from riskengine.compiled import compiled
+from riskengine.counters import days
 from riskengine.counters.minutes import MINUTE_MS, Span
 from riskengine.counters.window import numbered
 from riskengine.engine.attempts import COUNTED, apart, fill
-from riskengine.engine.sharing import USER, day_columns, kinds_of, show, span_columns
+from riskengine.engine.sharing import USER, change_days, kinds_of, show, span_columns
 from riskengine.event import DAY_MS, OUTCOMES
 from riskengine.policy.policy import Policy
 from riskengine.replay.cells import ADD, APPEND, MERGE, Cells
@@ -71,17 +72,18 @@ class Crowd:
         shown = show(rows, realm, keys.user, keys.named)
         key, first, last = span_columns(shown.keys, shown.user, shown.day, self._sharing.days)
         of_users = kinds_of(key) == USER
-        stored = [
-            _as_rows(cells, key[some], first[some], last[some])
+        found = [
+            _days(cells, key[some], first[some], last[some])
             for cells, some in ((self._days, ~of_users), (self._users, of_users))
         ]
-        changed = day_columns(rows, shown, np.concatenate(stored), self._sharing)
-        own = kinds_of(changed[:, 0].astype(np.uint64)) == USER
+        prior = days.Cells(*map(np.concatenate, zip(*found, strict=True)))
+        new = change_days(rows, shown, prior, self._sharing)
+        own = kinds_of(new.key) == USER
         for cells, some, forget in (
-            (self._days, changed[~own], since - self._sharing.days),
-            (self._users, changed[own], _ALWAYS),
+            (self._days, ~own, since - self._sharing.days),
+            (self._users, own, _ALWAYS),
         ):
-            cells.take(some[:, 0].astype(np.uint64), some[:, 1], some[:, 2:].astype(np.uint64), forget)
+            cells.take(new.key[some], new.day[some], new.bits[some], forget)
 
 
 def _stored(
@@ -93,11 +95,10 @@ def _stored(
     return np.concatenate([np.stack(columns, axis=1), found.values], axis=1)
 
 
-def _as_rows(cells: Cells, key: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Return cells as rows of DayCell (int64)."""
+def _days(cells: Cells, key: np.ndarray, first: np.ndarray, last: np.ndarray) -> days.Cells:
+    """Return day cells as they are changed."""
     found = cells.within(key, first, last)
-    columns = np.stack([key[found.of].astype(np.int64), found.time], axis=1)
-    return np.concatenate([columns, found.values.astype(np.int64)], axis=1)
+    return days.Cells(key[found.of], found.time, found.values)
 
 
 @compiled

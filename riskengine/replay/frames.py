@@ -16,8 +16,9 @@ from riskengine.assess import Assessments
 from riskengine.decision import DECISIONS
 from riskengine.engine.answer import RADIUS_DIGITS, VOUCHERS, end, least_speed, location, network, vouched
 from riskengine.policy.policy import SIGNALS
-from riskengine.replay.loom import Frame, Lines, Pool, Shared, table, woven
+from riskengine.replay.loom import Frame, Lines, Pool, Shared, shown, table, woven
 from riskengine.replay.register import Tables
+from riskengine.visible import visible_json
 
 _MARK = re.compile(rb"\0(\w+)\0")
 _ALLOW = DECISIONS.index("allow")
@@ -49,7 +50,7 @@ class Frames:
     """Makes lines; `tables` and `logs` are those of the replay."""
 
     def __init__(self, tables: Tables, logs: Sequence[str]) -> None:
-        self._tables, self._logs = tables, [_encode(log) for log in logs]
+        self._tables, self._logs = tables, [shown(log) for log in logs]
         self._begin()
 
     def _begin(self) -> None:
@@ -84,8 +85,8 @@ class Frames:
             spans[_AT[name]] = column
         reasoned = alike[result.found.points[alike].any(axis=1)]
         spans[_AT["reasons"]] = self._nothing
-        spans[_AT["reasons"], reasoned] = pool.texts(list(map(_encode, answers.reasons(reasoned))))
-        spans[_AT["whole"], others] = pool.texts(list(map(_encode, answers.whole(others))))
+        spans[_AT["reasons"], reasoned] = pool.texts(list(map(shown, answers.reasons(reasoned))))
+        spans[_AT["whole"], others] = pool.texts(list(map(shown, answers.whole(others))))
         lines = Lines(*woven(pool.data, spans, *table(self._frames), frames))
         pool.used = kept
         return lines
@@ -128,7 +129,7 @@ class Frames:
         journeys = (verdicts["distance"], verdicts["other_radius"], result.items["radius"], verdicts["gap"])
         times = np.datetime_as_string(told["time"].astype("M8[ms]"), timezone="UTC")
         return {
-            "event_id": pool.texts(list(map(_encode, ids))),
+            "event_id": pool.texts(list(map(shown, ids))),
             "occurred_at": pool.alike(times.astype("S24")),
             "score": pool.json((verdicts["score"] / 10).tolist()),
             "distance_km": pool.json(verdicts["distance"].tolist()),
@@ -171,7 +172,7 @@ def _framed(answer: dict[str, Any], pool: Pool) -> Frame:
     if answer["travel"] is not None:
         marked["travel"] = {name: _mark(name) for name in answer["travel"]}
     parts = _MARK.split(_encode(marked) + b"\n")
-    return Frame([pool.put(part) for part in parts[::2]], [_AT[name.decode()] for name in parts[1::2]])
+    return Frame([pool.put(visible_json(part)) for part in parts[::2]], [_AT[name.decode()] for name in parts[1::2]])
 
 
 def _mark(name: str) -> msgspec.Raw:

@@ -8,10 +8,17 @@ import numpy as np
 
 from riskengine.compiled import compiled
 from riskengine.readers.spelling import Spellings
+from riskengine.visible import visible_json
 
 _LEAST = 1 << 16
 _COMMA = ord(",")
 _encode = msgspec.json.Encoder().encode
+
+
+def shown(value: Any) -> bytes:
+    """Return a value as JSON that may be printed anywhere: whatever becomes part of a line is made JSON by this, for to
+    look for such characters in whole lines would take as long as to decide them."""
+    return visible_json(_encode(value))
 
 
 class Lines(NamedTuple):
@@ -87,7 +94,7 @@ class Shared:
     def _made(self, raw: str) -> tuple[int, int]:
         assert self._dtype is not None
         [values] = np.frombuffer(raw.encode("latin-1"), self._dtype).tolist()
-        return self._pool.put(_encode(self._make(*values)))
+        return self._pool.put(shown(self._make(*values)))
 
 
 def _even(begin: int, rows: np.ndarray) -> np.ndarray:

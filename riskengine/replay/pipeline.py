@@ -22,6 +22,7 @@ from riskengine.replay.columns import event_items, keys_of
 from riskengine.replay.crew import Alone, Crew
 from riskengine.replay.crowd import Crowd
 from riskengine.replay.desk import Desk, Parcel
+from riskengine.replay.heap import give_back
 from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary
 from riskengine.replay.loom import Lines, joined
 from riskengine.replay.register import Tables
@@ -77,12 +78,13 @@ class Replay:
         )
         with closing(Alone(desk(0)) if jobs == 1 else Crew(desk, jobs)) as desks:
             sent: _Part | None = None
-            for part in parts:  # while this one is made ready, the one before is decided
+            for turn, part in enumerate(parts, 1):  # while this one is made ready, the one before is decided
                 done = None if sent is None else (sent, desks.receive())
                 desks.send(part.parcels)
                 sent = part
                 if done is not None:
                     yield self._joined(*done, progress)
+                give_back(turn)
             if sent is not None:
                 yield self._joined(sent, desks.receive(), progress)
             for tally in desks.end():

@@ -56,6 +56,9 @@ class Gathering:
     _when: list[np.ndarray] = field(default_factory=list)  # twice the time, and 1 for a report
     _compromised: list[np.ndarray] = field(default_factory=list)  # digests of the ids of events
 
+    def __len__(self) -> int:
+        return len(self._sizes)
+
     def take(self, chunk: Chunk) -> None:
         """Keep a chunk."""
         rows = chunk.rows

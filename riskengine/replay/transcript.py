@@ -13,7 +13,7 @@ from riskengine.readers.lines import Block, Raw
 from riskengine.readers.log import Read, Rejected
 from riskengine.readers.read import Log
 from riskengine.replay.events import Events
-from riskengine.replay.heap import keep_large_apart
+from riskengine.replay.heap import give_back, keep_what_is_freed
 from riskengine.replay.intake import Intake
 from riskengine.replay.lines import REALM, REPLAY_KEYS, Summary, items
 from riskengine.replay.register import Register, Tables
@@ -64,7 +64,7 @@ class Scribe:
 
     def read(self, log: Log, by_time: bool, progress: Progress) -> Transcript:
         """Read a log to its end. Its items are to be decided in order of time, or as they came."""
-        keep_large_apart()
+        keep_what_is_freed()
         register = Register(Tokeniser(Seal(REPLAY_KEYS)), self.locator, REALM)
         intake, gathering = Intake(register), Gathering(Spool())
         logs = [source.name for source in log.sources]
@@ -74,6 +74,7 @@ class Scribe:
             if len(intake) >= CHUNK:
                 progress(len(intake))
                 gathering.take(intake.chunk())
+                give_back(len(gathering))
 
         def takes(block: Block, source: int) -> list[Raw]:
             turn()

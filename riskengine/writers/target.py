@@ -15,7 +15,7 @@ STDOUT = "-"
 class Sink(Protocol):
     """What takes the bytes of rows."""
 
-    def write(self, data: bytes, /) -> object: ...
+    def write(self, data: bytes | memoryview, /) -> object: ...
 
 
 class _ReaderGone(Exception):
@@ -30,7 +30,7 @@ class Target:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._written = stream, 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write all of `data`, and return how many bytes that were."""
         try:
             self._stream.write(data)
