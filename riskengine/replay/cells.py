@@ -12,6 +12,8 @@ _SLOTS, _CELLS, _HELD, _FREE = range(4)
 _SPREAD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 MERGE, ADD, APPEND = range(3)  # cells of one key and time: their bits together, their sums, or one beside the other
 _LEAST = 1 << 12
+_HALF_BITS = 32
+_LOWER = (1 << _HALF_BITS) - 1
 
 
 class Found(NamedTuple):
@@ -25,14 +27,13 @@ class Found(NamedTuple):
 class _Table(NamedTuple):
     """Slots by key (0: empty) point to the latest cell, which points to the one before (-1: none).
 
-    `used` counts slots, cells that were ever taken, and those that are held; its last is the first cell that was let
-    go, which points to the next."""
+    A cell is a row of `cells` (int64), for all of it to lie together: its time and the one before it in one number, see
+    `_link`, then its values. `used` counts slots, cells that were ever taken, and those that are held; its last is the
+    first cell that was let go, which points to the next."""
 
     key: np.ndarray
     head: np.ndarray
-    time: np.ndarray
-    before: np.ndarray
-    values: np.ndarray
+    cells: np.ndarray
     used: np.ndarray
 
 
@@ -43,31 +44,29 @@ class Cells:
         self._how = how
         self._table = _Table(
             *_slots(_LEAST),
-            np.empty(_LEAST, np.int32),
-            np.empty(_LEAST, np.int32),
-            np.empty((_LEAST, width), np.uint64),
+            np.empty((_LEAST, 1 + width), np.int64),
             np.array([0, 0, 0, _NONE]),
         )
 
     def take(self, key: np.ndarray, time: np.ndarray, values: np.ndarray, forget: int) -> None:
         """Take cells in; those of key 0 count nowhere. Where room is short, what is before `forget` gives way."""
         table = self._table
-        if table.used[_HELD] + len(key) > len(table.time) or 2 * (table.used[_SLOTS] + len(key)) > len(table.key):
+        if table.used[_HELD] + len(key) > len(table.cells) or 2 * (table.used[_SLOTS] + len(key)) > len(table.key):
             self._make_room(len(key), forget)
-        _take(self._table, key, time, values, self._how)
+        _take(self._table, key, time, values.view(np.int64), self._how)
 
     def within(self, key: np.ndarray, first: np.ndarray, last: np.ndarray) -> Found:
         """Return the cells of keys, from a first up to a last time of each."""
-        return Found(*_within(self._table, key, first, last))
+        of, time, values = _within(self._table, key, first, last)
+        return Found(of, time, values.view(np.uint64))
 
     def _make_room(self, more: int, forget: int) -> None:
         """Make room for so many cells more, at as many keys, and for some again, so that this is done seldom."""
         _let_go(self._table, forget)
         key, head, slots = self._table.key, self._table.head, _LEAST
         need = int(self._table.used[_HELD]) + more
-        if 4 * need > 3 * len(self._table.time):
-            for name in ("time", "before", "values"):  # one after another: each is held twice for a moment
-                self._put(**{name: grown(getattr(self._table, name), 3 * need // 2)})
+        if 4 * need > 3 * len(self._table.cells):
+            self._put(cells=grown(self._table.cells, 3 * need // 2))
         while slots < 4 * (int((head != _NONE).sum()) + more):
             slots *= 2
         empty_key, empty_head = _slots(slots)
@@ -84,6 +83,22 @@ def _slots(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
+def _link(time: int, before: int) -> int:
+    """Return a time and the cell before as one number: the latter counts from 1 in the lower half."""
+    return time << _HALF_BITS | (before + 1)
+
+
+@compiled
+def _time(link: int) -> int:
+    return link >> _HALF_BITS
+
+
+@compiled
+def _before(link: int) -> int:
+    return (link & _LOWER) - 1
+
+
+@compiled
 def _slot(table: _Table, key: np.uint64) -> Any:
     """Return the slot of a key, or the empty one where it belongs."""
     mask = len(table.key) - 1
@@ -95,6 +110,7 @@ def _slot(table: _Table, key: np.uint64) -> Any:
 
 @compiled
 def _take(table: _Table, key: np.ndarray, time: np.ndarray, values: np.ndarray, how: int) -> None:
+    cells = table.cells
     for at in range(len(key)):
         if key[at] == _EMPTY:
             continue
@@ -103,22 +119,23 @@ def _take(table: _Table, key: np.ndarray, time: np.ndarray, values: np.ndarray, 
             table.key[slot] = key[at]
             table.used[_SLOTS] += 1
         later, cell = np.int64(_NONE), np.int64(table.head[slot])
-        while cell != _NONE and table.time[cell] > time[at]:
-            later, cell = cell, np.int64(table.before[cell])
-        if how != APPEND and cell != _NONE and table.time[cell] == time[at]:
+        while cell != _NONE and _time(cells[cell, 0]) > time[at]:
+            later, cell = cell, _before(cells[cell, 0])
+        if how != APPEND and cell != _NONE and _time(cells[cell, 0]) == time[at]:
             for one in range(values.shape[1]):
                 if how == MERGE:
-                    table.values[cell, one] |= values[at, one]
+                    cells[cell, 1 + one] |= values[at, one]
                 else:
-                    table.values[cell, one] += values[at, one]
+                    cells[cell, 1 + one] += values[at, one]
             continue
         made = _free(table)
-        table.time[made], table.before[made] = time[at], cell
-        table.values[made] = values[at]
+        cells[made, 0] = _link(time[at], cell)
+        for one in range(values.shape[1]):
+            cells[made, 1 + one] = values[at, one]
         if later == _NONE:
             table.head[slot] = made
         else:
-            table.before[later] = made
+            cells[later, 0] = _link(_time(cells[later, 0]), made)
 
 
 @compiled
@@ -130,7 +147,7 @@ def _free(table: _Table) -> Any:
         made = table.used[_CELLS]
         table.used[_CELLS] += 1
     else:
-        table.used[_FREE] = table.before[made]
+        table.used[_FREE] = _before(table.cells[made, 0])
     return made
 
 
@@ -138,25 +155,40 @@ def _free(table: _Table) -> Any:
 def _within(
     table: _Table, key: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    of, time = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
-    values, end = np.empty((2 * len(key), table.values.shape[1]), np.uint64), 0
+    cells, width = table.cells, table.cells.shape[1] - 1
+    # All chains side by side, a cell of each at a time: one after another, each cell is waited for by itself.
+    under_way, at_cell, left = np.empty(len(key), np.int64), np.empty(len(key), np.int64), 0
     for at in range(len(key)):
-        cell, begun = np.int64(_NONE), end
-        if key[at] != _EMPTY:
-            cell = np.int64(table.head[_slot(table, key[at])])
-        while cell != _NONE and table.time[cell] >= first[at]:
-            if table.time[cell] <= last[at]:
-                if end == len(of):
-                    of, time, values = _doubled(of), _doubled(time), _doubled(values)
-                of[end], time[end] = at, table.time[cell]
-                for one in range(values.shape[1]):
-                    values[end, one] = table.values[cell, one]
-                end += 1
-            cell = np.int64(table.before[cell])
-        # The chain began with the latest.
-        time[begun:end] = time[begun:end][::-1].copy()
-        values[begun:end] = values[begun:end][::-1].copy()
-    of, time, values = of[:end], time[:end], values[:end]
+        cell = np.int64(table.head[_slot(table, key[at])]) if key[at] != _EMPTY else np.int64(_NONE)
+        if cell != _NONE:
+            under_way[left], at_cell[left] = at, cell
+            left += 1
+    met, of_met, count = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64), 0
+    held = np.zeros(len(key), np.int64)
+    while left:
+        if count + left > len(met):
+            met, of_met = _doubled(met), _doubled(of_met)
+        here, left = left, 0
+        for one in range(here):
+            at, cell = under_way[one], at_cell[one]
+            link = cells[cell, 0]
+            if _time(link) < first[at]:
+                continue
+            if _time(link) <= last[at]:
+                met[count], of_met[count] = cell, at
+                count += 1
+                held[at] += 1
+            if _before(link) != _NONE:
+                under_way[left], at_cell[left] = at, _before(link)
+                left += 1
+    of, time, values = np.empty(count, np.int64), np.empty(count, np.int64), np.empty((count, width), np.int64)
+    end = np.cumsum(held)
+    for one in range(count):  # of each key the latest first
+        at, cell = of_met[one], met[one]
+        end[at] -= 1
+        of[end[at]], time[end[at]] = at, _time(cells[cell, 0])
+        for number in range(width):
+            values[end[at], number] = cells[cell, 1 + number]
     return of, time, values
 
 
@@ -169,17 +201,18 @@ def _doubled(rows: np.ndarray) -> np.ndarray:
 @compiled
 def _let_go(table: _Table, forget: int) -> None:
     """Let go of all cells before a time."""
+    cells = table.cells
     for slot in range(len(table.key)):
         later, cell = np.int64(_NONE), np.int64(table.head[slot])
-        while cell != _NONE and table.time[cell] >= forget:
-            later, cell = cell, np.int64(table.before[cell])
+        while cell != _NONE and _time(cells[cell, 0]) >= forget:
+            later, cell = cell, _before(cells[cell, 0])
         if later == _NONE:
             table.head[slot] = _NONE
         else:
-            table.before[later] = _NONE
+            cells[later, 0] = _link(_time(cells[later, 0]), _NONE)
         while cell != _NONE:
-            before = np.int64(table.before[cell])
-            table.before[cell], table.used[_FREE] = table.used[_FREE], cell
+            before = _before(cells[cell, 0])
+            cells[cell, 0], table.used[_FREE] = _link(0, table.used[_FREE]), cell
             table.used[_HELD] -= 1
             cell = before
 

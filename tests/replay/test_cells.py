@@ -60,5 +60,5 @@ def test_what_was_let_go_is_used_again() -> None:
     key = np.arange(1, 3001, dtype=np.uint64)
     for day in range(100):
         cells.take(key, np.full(3000, day), np.ones((3000, 1), np.uint64), day - 1)
-    assert len(cells._table.time) <= 3 * 3 * 3000, "room for the days that are held, not for all there were"
+    assert len(cells._table.cells) <= 3 * 3 * 3000, "room for the days that are held, not for all there were"
     assert len(cells.within(key, np.full(3000, 98), np.full(3000, 99)).of) == 6000
