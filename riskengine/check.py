@@ -2,11 +2,12 @@
 
 import json
 import re
+import socket
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -183,13 +184,22 @@ def ip(value: Any) -> str:
 
 @lru_cache(16_384)  # addresses repeat
 def _canonical_ip(text: str) -> str:
+    """Return what `ipaddress` makes of an address, by the C library, which takes a tenth of the time."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
-        address: IPv4Address | IPv6Address = ip_address(text)
-    except ValueError as error:
+        packed = socket.inet_pton(family, text)
+    except (OSError, ValueError) as error:  # ValueError: a zero, or half of a surrogate pair
         raise Wrong("must be an IPv4 or IPv6 address") from error
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return str(address)
+    if family == socket.AF_INET:
+        return text  # which has only one spelling
+    if packed.startswith(_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, packed[len(_MAPPED) :])
+    # The C library would write ::102:304 as ::1.2.3.4.
+    return str(IPv6Address(packed)) if packed.startswith(_LOW) else socket.inet_ntop(family, packed)
+
+
+_LOW = bytes(12)
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def network(value: Any) -> IPv4Network | IPv6Network:

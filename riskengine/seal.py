@@ -56,6 +56,7 @@ class Seal:
         self._places: dict[tuple[str, str], bytes] = {}
         self._digests: dict[tuple[str, str, str], Any] = {}
         self._beginning = lru_cache(1_024)(self._near)
+        self._kept = lru_cache(16_384)(self._token)  # networks have many addresses
 
     @property
     def keys(self) -> Keys:
@@ -220,13 +221,13 @@ class Seal:
         return begun
 
     def _tokens(self, realm: str, packed: bytes, lengths: tuple[int, ...]) -> bytes:
-        begun = self._begun("address", realm, str(len(packed)))
-        tokens = b""
-        for length in lengths:
-            prefix = begun.copy()
-            prefix.update(packed[: length // 8])
-            tokens += prefix.digest()[:TOKEN_BYTES]
-        return tokens
+        size = len(packed)
+        of_networks = [self._kept(realm, size, packed[: length // 8]) for length in lengths[:-1]]
+        return b"".join(of_networks + [self._token(realm, size, packed[: length // 8]) for length in lengths[-1:]])
+
+    def _token(self, realm: str, size: int, prefix: bytes) -> bytes:
+        """Return the token of a prefix of addresses of so many bytes."""
+        return self._digest("address", realm, str(size), prefix)[:TOKEN_BYTES]
 
 
 def _derived(key: bytes, info: str) -> bytes:

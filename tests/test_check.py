@@ -1,6 +1,7 @@
 """Single values from callers: one canonical form, or a refusal that says what is wrong."""
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -44,6 +45,20 @@ def test_context_is_kept_as_it_is_or_refused(value: Any, fine: bool) -> None:
 )
 def test_an_address_has_one_spelling(given: str, canonical: str) -> None:
     assert ip(given) == canonical
+
+
+_PIECES = ("0", "00", "1", "ff", "ABCD", "0db8", ":", "::", ".", "255", "256", "01", "1.2.3.4", "::ffff:", "\u0661", "\0", " ")
+
+
+@given(st.one_of(st.ip_addresses().map(str), st.lists(st.sampled_from(_PIECES), max_size=16).map("".join)))
+def test_addresses_are_those_of_the_standard_library_in_its_spelling(text: str) -> None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="must be an IPv4 or IPv6 address"):
+            ip(text)
+    else:
+        assert ip(text) == str(getattr(address, "ipv4_mapped", None) or address)
 
 
 @pytest.mark.parametrize("given", ["banana", "", "192.0.2.1:80", "fe80::1%eth0", "192.0.2.256", "1" * 99, 7, None])
