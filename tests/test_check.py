@@ -47,7 +47,7 @@ def test_an_address_has_one_spelling(given: str, canonical: str) -> None:
     assert ip(given) == canonical
 
 
-_PIECES = ("0", "00", "1", "ff", "ABCD", "0db8", ":", "::", ".", "255", "256", "01", "1.2.3.4", "::ffff:", "\u0661", "\0", " ")
+_PIECES = ("0", "00", "1", "ff", "ABCD", ":", "::", ".", "255", "256", "01", "1.2.3.4", "::ffff:", "\u0661", "\0", " ")
 
 
 @given(st.one_of(st.ip_addresses().map(str), st.lists(st.sampled_from(_PIECES), max_size=16).map("".join)))

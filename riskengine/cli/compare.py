@@ -105,7 +105,9 @@ def compare_log(context: click.Context, log: Callable[[], Log], reject: Reject) 
         for policy in policies:
             _compile(policy, given["quiet"])
         opened, summary, events = log(), Summary(), stack.enter_context(closing(Events()))
-        transcript = stack.enter_context(closing(read_shown(Scribe(locator, summary, reject, events), opened, given)))
+        transcript = stack.enter_context(
+            closing(read_shown(Scribe(locator, summary, reject, events, given["jobs"]), opened, given))
+        )
         summaries = Summary(reporting=summary.reporting), summary
         runs = zip(transcript.twice(), policies, summaries, (ignore, reject), strict=True)
         before, after = (Replay(*run) for run in runs)

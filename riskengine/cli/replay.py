@@ -162,7 +162,7 @@ def _decide(
     format_ = given["out_format"] or format_of(given["out"])
     with ExitStack() as stack:
         events = None if format_ == NDJSON else stack.enter_context(closing(Events()))
-        scribe = Scribe(locator, summary, reject, events)
+        scribe = Scribe(locator, summary, reject, events, given["jobs"])
         transcript = stack.enter_context(closing(read_shown(scribe, log, given)))
         progress = progress_bar(stack, transcript.ordered.count, given["quiet"])
         decided = Replay(transcript, policy, summary, reject).decide(given["jobs"], progress)

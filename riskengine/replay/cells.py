@@ -83,18 +83,18 @@ def _slots(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def _link(time: int, before: int) -> int:
+def _link(time: Any, before: Any) -> Any:
     """Return a time and the cell before as one number: the latter counts from 1 in the lower half."""
     return time << _HALF_BITS | (before + 1)
 
 
 @compiled
-def _time(link: int) -> int:
+def _time(link: Any) -> Any:
     return link >> _HALF_BITS
 
 
 @compiled
-def _before(link: int) -> int:
+def _before(link: Any) -> Any:
     return (link & _LOWER) - 1
 
 

@@ -2,30 +2,22 @@
 
 import gc
 import mmap
-import multiprocessing
-import signal
-import sys
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from riskengine.errors import RiskEngineError
 from riskengine.replay.desk import Desk, Parcel, Tally
 from riskengine.replay.heap import give_back
 from riskengine.replay.loom import Lines
+from riskengine.replay.worker import Answer, Worker
 
 _DONE = None
 # What a desk puts its lines on: two in turn, since those of one parcel are taken while the next is decided.
 SHELVES, SHELF_BYTES = 2, 16 << 20
-
-
-class WorkerGone(RiskEngineError):
-    """A process that decides has ended before its time."""
 
 
 class Alone:
@@ -52,92 +44,58 @@ class Alone:
         """Nothing is held."""
 
 
-@dataclass(slots=True)
 class Crew:
-    """Several desks. They are made by forking, so that what was read before is there without a copy."""
+    """Several desks, each in a process of its own."""
 
-    make: Callable[[int], Desk]
-    count: int
-    _processes: list[BaseProcess] = field(default_factory=list)
-    _pipes: list[Connection] = field(default_factory=list)
-    _shelves: list[list[mmap.mmap]] = field(default_factory=list)  # of each desk, shared with its process
-
-    def __post_init__(self) -> None:
-        context = multiprocessing.get_context("fork")
+    def __init__(self, make: Callable[[int], Desk], desks: int) -> None:
         gc.collect()
         give_back()
         gc.freeze()  # what is there is left alone by collections, and so its pages stay shared
-        for own in range(self.count):
-            here, there = context.Pipe()
+        self._workers: list[Worker] = []
+        self._shelves: list[list[mmap.mmap]] = []  # of each desk, shared with its process
+        for own in range(desks):
             shelves = [mmap.mmap(-1, SHELF_BYTES) for _ in range(SHELVES)]
-            process = context.Process(
-                target=_work,
-                args=(self.make, own, there, shelves, [*self._pipes, here]),
-                daemon=True,
-                name=f"desk {own}",
-            )
-            process.start()
-            there.close()
-            self._processes.append(process)
-            self._pipes.append(here)
+            self._workers.append(Worker(f"desk {own}", partial(_decides, make, own, shelves), self._workers))
             self._shelves.append(shelves)
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Have a parcel decided by each desk."""
-        for at, parcel in enumerate(parcels):
-            self._send(at, parcel)
+        for worker, parcel in zip(self._workers, parcels, strict=True):
+            worker.send(parcel)
 
     def receive(self) -> list[Lines]:
         """Return the lines of each desk's last parcel; WorkerGone where one has ended.
 
         They stand until the desk has decided the parcel after the next.
         """
-        found: list[Any] = [None] * self.count
-        waiting = dict(zip(self._pipes, range(self.count), strict=True))
+        return [
+            Lines(np.frombuffer(shelves[found.shelf], np.uint8, found.length), found.ends)
+            if isinstance(found, _Shelved)
+            else found
+            for found, shelves in zip(self._answers(), self._shelves, strict=True)
+        ]
+
+    def end(self) -> list[Tally]:
+        """Return what each desk counted."""
+        for worker in self._workers:
+            worker.send(_DONE)
+        return self._answers()
+
+    def close(self) -> None:
+        """End all desks, whatever they are doing."""
+        for worker in self._workers:
+            worker.close()
+
+    def _answers(self) -> list[Any]:
+        """Return the answer of each desk, whichever comes first."""
+        found: list[Any] = [None] * len(self._workers)
+        waiting = {worker.pipe: at for at, worker in enumerate(self._workers)}
         while waiting:
             for pipe in wait(list(waiting)):
                 assert isinstance(pipe, Connection)
                 at = waiting.pop(pipe)
-                found[at] = self._receive(at)
+                found[at] = self._workers[at].receive()
         return found
-
-    def end(self) -> list[Tally]:
-        """Return what each desk counted; they end."""
-        for at in range(self.count):
-            self._send(at, _DONE)
-        return self.receive()  # type: ignore[return-value]  # the last thing each desk sends is its tally
-
-    def close(self) -> None:
-        """End all desks, whatever they are doing."""
-        for pipe in self._pipes:
-            pipe.close()
-        for process in self._processes:
-            process.terminate()
-            process.join()
-
-    def _send(self, at: int, what: Parcel | None) -> None:
-        try:
-            self._pipes[at].send(what)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise self._gone(at) from error
-
-    def _receive(self, at: int) -> Any:
-        try:
-            found = self._pipes[at].recv()
-        except (EOFError, ConnectionResetError) as error:
-            raise self._gone(at) from error
-        if isinstance(found, str):
-            raise WorkerGone(f"a process that decides has failed:\n{found}")
-        if isinstance(found, _Shelved):
-            return Lines(np.frombuffer(self._shelves[at][found.shelf], np.uint8, found.length), found.ends)
-        return found
-
-    def _gone(self, at: int) -> WorkerGone:
-        process = self._processes[at]
-        process.join(1)
-        code = process.exitcode
-        how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended ({code})"
-        return WorkerGone(f"a process that decides {how}; nothing was written")
 
 
 class _Shelved(NamedTuple):
@@ -157,25 +115,15 @@ def _shelved(lines: Lines, shelf: int, shelves: Sequence[mmap.mmap]) -> Lines | 
     return _Shelved(shelf, length, lines.ends)
 
 
-def _work(
-    make: Callable[[int], Desk],
-    own: int,
-    pipe: Connection,
-    shelves: Sequence[mmap.mmap],
-    others: Sequence[Connection],
-) -> None:
-    """Decide what comes through a pipe until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means all: the first process ends the others
-    for other in others:
-        other.close()
-    try:
-        desk, turn = make(own), 0
-        while (parcel := pipe.recv()) is not _DONE:
-            turn += 1
-            pipe.send(_shelved(desk.decide(parcel), turn % SHELVES, shelves))
-            give_back(turn)
-        pipe.send(desk.tally)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        sys.exit(1)
-    except Exception:
-        pipe.send(traceback.format_exc())
+def _decides(make: Callable[[int], Desk], own: int, shelves: Sequence[mmap.mmap]) -> Answer:
+    """Return what a desk answers: the lines of a parcel, and once there is none any more, what was counted."""
+    desk, turns = make(own), count(1)
+
+    def answer(parcel: Parcel | None) -> Lines | _Shelved | Tally:
+        if parcel is _DONE:
+            return desk.tally
+        turn = next(turns)
+        give_back(turn)
+        return _shelved(desk.decide(parcel), turn % SHELVES, shelves)
+
+    return answer

@@ -129,7 +129,7 @@ class Frames:
         journeys = (verdicts["distance"], verdicts["other_radius"], result.items["radius"], verdicts["gap"])
         times = np.datetime_as_string(told["time"].astype("M8[ms]"), timezone="UTC")
         return {
-            "event_id": pool.texts(list(map(shown, ids))),
+            "event_id": pool.quoted(ids),
             "occurred_at": pool.alike(times.astype("S24")),
             "score": pool.json((verdicts["score"] / 10).tolist()),
             "distance_km": pool.json(verdicts["distance"].tolist()),

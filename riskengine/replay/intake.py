@@ -114,9 +114,9 @@ class Intake:
         self._take("", common, (0,) * _MORE)
 
     def chunk(self) -> Chunk:
-        """Return what was taken in since the last chunk, every address in it located."""
+        """Return what was taken in since the last chunk, and have its addresses surveyed."""
         self._settle()
-        self.register.locate()
+        self.register.survey()
         rows = np.concatenate([silent(0), *(one.rows for one in self._settled)])
         rows["number"] = np.arange(self.number, self.number + len(rows))
         ids = [event_id for one in self._settled for event_id in one.ids]

@@ -63,6 +63,20 @@ class Pool:
         begin, _ = self.put(b"".join(texts))
         return np.stack([begin + np.cumsum(lengths) - lengths, lengths], axis=1)
 
+    def quoted(self, texts: Sequence[str]) -> np.ndarray:
+        """Take in texts as JSON; return their spans.
+
+        >>> pool = Pool()
+        >>> pool.quoted(["one", "two"]).tolist(), pool.quoted(['"']).tolist(), bytes(pool.data[: pool.used])
+        ([[0, 5], [5, 5]], [[10, 4]], b'"one""two""\\\\""')
+        """
+        whole = "".join(texts)
+        if not (whole.isascii() and whole.isprintable()) or '"' in whole or "\\" in whole:
+            return self.texts(list(map(shown, texts)))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 2
+        begin, _ = self.put(('"' + '""'.join(texts) + '"').encode())
+        return np.stack([begin + np.cumsum(lengths) - lengths, lengths], axis=1)
+
     def alike(self, texts: np.ndarray) -> np.ndarray:
         """Take in texts of one length (bytes of a fixed width); return their spans."""
         begin, _ = self.put(texts.tobytes())

@@ -9,7 +9,8 @@ import numpy as np
 from riskengine.batch import Names
 from riskengine.device import family
 from riskengine.engine.tokens import Tokeniser
-from riskengine.locate.locator import PLACE, Label, Locator
+from riskengine.locate.locator import Label
+from riskengine.replay.survey import Surveyed, Surveyor, joined
 from riskengine.seal import INDEX_BYTES
 
 
@@ -44,10 +45,10 @@ class Tables:
 
 
 class Register:
-    """Numbers what repeats. Each address is located once, with others (`locate`); all its words are one realm's."""
+    """Numbers what repeats, all of it words of one realm. Each address is surveyed once, with others (`survey`)."""
 
-    def __init__(self, tokeniser: Tokeniser, locator: Locator, realm: str) -> None:
-        self._tokeniser, self._seal, self._locator, self._realm = tokeniser, tokeniser.seal, locator, realm
+    def __init__(self, tokeniser: Tokeniser, surveyor: Surveyor, realm: str) -> None:
+        self._tokeniser, self._seal, self._surveyor, self._realm = tokeniser, tokeniser.seal, surveyor, realm
         self.users: dict[str, int] = {}
         self.addresses: dict[str, int] = {}
         self.logins: dict[str, int] = {}
@@ -58,11 +59,8 @@ class Register:
         self._login, self._login_key = array("Q"), array("I")
         self._agent_key = array("I")
         self._waiting: list[str] = []
-        self._places: list[np.ndarray] = []
-        self._labels: dict[Label, int] = {}
-        self._zones: dict[str, int] = {}
-        self._label, self._zone = array("i"), array("i")
-        self._address_keys = tuple(array(code) for code in "QIIQ")
+        self._surveyed: list[Surveyed] = []
+        self._sent = False
 
     def user(self, user_id: str) -> int:
         """Return the number of a user."""
@@ -78,10 +76,7 @@ class Register:
         """Return the number of an address."""
         number = self.addresses.get(ip)
         if number is None:
-            self.addresses[ip] = number = len(self._address_keys[0])
-            _, *keys = self._tokeniser.address(self._realm, ip)
-            for column, key in zip(self._address_keys, keys, strict=True):
-                column.append(key)
+            self.addresses[ip] = number = len(self.addresses)
             self._waiting.append(ip)
         return number
 
@@ -112,31 +107,34 @@ class Register:
         """Return the number of what was entered."""
         return self.names.resources.setdefault(name, len(self.names.resources))
 
-    def locate(self) -> None:
-        """Locate the addresses that came since the last time."""
-        if not self._waiting:
-            return
-        places = self._locator.locate(self._waiting)
-        self._places.append(places.columns)
-        for label in places.labels:
-            self._label.append(self._labels.setdefault(label, len(self._labels)))
-            zone = label.timezone
-            self._zone.append(-1 if zone is None else self._zones.setdefault(zone, len(self._zones)))
-        self._waiting = []
+    def survey(self) -> None:
+        """Have the addresses surveyed that came since the last time; what is found of them is fetched the next time."""
+        self._fetch()
+        self._surveyor.send(self._waiting)
+        self._waiting, self._sent = [], True
+
+    def _fetch(self) -> None:
+        if self._sent:
+            self._surveyed.append(self._surveyor.receive())
+            self._sent = False
 
     def tables(self) -> Tables:
-        """Return all that was numbered; every address is located."""
-        self.locate()
-        address_key64, line_key, prefix_key, prefix_key64 = map(np.array, self._address_keys)
+        """Return all that was numbered; every address is surveyed."""
+        self.survey()
+        self._fetch()
+        found = joined(self._surveyed)
+        address_key64, line_key, prefix_key, prefix_key64 = (
+            np.ascontiguousarray(found.keys[name]) for name in found.keys.dtype.names or ()
+        )
         return Tables(
             np.frombuffer(self._user_refs, f"S{2 * INDEX_BYTES}"),
             np.array(self._user_key),
             np.array(self._user_key64),
-            np.concatenate([np.zeros(0, PLACE), *self._places]),
-            np.array(self._label),
-            list(self._labels),
-            np.array(self._zone),
-            list(self._zones),
+            found.places,
+            found.label,
+            found.labels,
+            found.zone,
+            found.zones,
             address_key64,
             line_key,
             prefix_key,

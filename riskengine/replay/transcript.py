@@ -1,6 +1,7 @@
 """A log read to its end: its items in the order in which they are decided, in columns, for one policy or several."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import tee
 from typing import Self
@@ -20,6 +21,7 @@ from riskengine.replay.register import Register, Tables
 from riskengine.replay.sequence import CHUNK, Gathering
 from riskengine.replay.sequence import Sequence as Ordered
 from riskengine.replay.spool import Spool
+from riskengine.replay.survey import Survey, surveyor
 from riskengine.replay.told import Chunk
 from riskengine.seal import Seal
 
@@ -54,18 +56,24 @@ class Transcript:
 class Scribe:
     """Reads logs. `reject` gets what cannot be read, `summary` counts it.
 
-    `events` keeps every event as it was read. Then lines are read one by one, which takes longer.
+    `events` keeps every event as it was read. Then lines are read one by one, which takes longer. `jobs` is in how many
+    processes this may be done: with two, addresses are looked up in one of their own.
     """
 
     locator: Locator
     summary: Summary
     reject: Reject
     events: Events | None = None
+    jobs: int = 1
 
     def read(self, log: Log, by_time: bool, progress: Progress) -> Transcript:
         """Read a log to its end. Its items are to be decided in order of time, or as they came."""
         keep_what_is_freed()
-        register = Register(Tokeniser(Seal(REPLAY_KEYS)), self.locator, REALM)
+        tokeniser = Tokeniser(Seal(REPLAY_KEYS))
+        with closing(surveyor(Survey(tokeniser, self.locator, REALM), self.jobs > 1)) as addresses:
+            return self._read(log, by_time, progress, Register(tokeniser, addresses, REALM))
+
+    def _read(self, log: Log, by_time: bool, progress: Progress, register: Register) -> Transcript:
         intake, gathering = Intake(register), Gathering(Spool())
         logs = [source.name for source in log.sources]
         of = {name: at for at, name in reversed(list(enumerate(logs)))}
