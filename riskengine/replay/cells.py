@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from riskengine.compiled import compiled
-from riskengine.readers.spelling import grown
 
 _NONE, _EMPTY = -1, np.uint64(0)
 _SLOTS, _CELLS, _HELD, _FREE = range(4)
@@ -65,16 +64,14 @@ class Cells:
         _let_go(self._table, forget)
         key, head, slots = self._table.key, self._table.head, _LEAST
         need = int(self._table.used[_HELD]) + more
-        if 4 * need > 3 * len(self._table.cells):
-            self._put(cells=grown(self._table.cells, 3 * need // 2))
+        cells = self._table.cells
+        if 8 * need > 7 * len(cells):
+            # In place: a copy would stand beside the old ones for a moment. Nobody else knows of them.
+            cells.resize((5 * need // 4, cells.shape[1]), refcheck=False)
         while slots < 4 * (int((head != _NONE).sum()) + more):
             slots *= 2
-        empty_key, empty_head = _slots(slots)
-        self._put(key=empty_key, head=empty_head)
+        self._table = _Table(*_slots(slots), cells, self._table.used)
         _place(self._table, key, head)
-
-    def _put(self, **columns: np.ndarray) -> None:
-        self._table = self._table._replace(**columns)
 
 
 def _slots(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from riskengine.visible import visible_json
 
 _MARK = re.compile(rb"\0(\w+)\0")
 _ALLOW = DECISIONS.index("allow")
-_KEPT_BYTES = 16 << 20  # of texts that lines have in common
+_KEPT_BYTES = 8 << 20  # of texts that lines have in common, beside the names of users
 _CREDIT = ("taken", *(f"for_{name}" for name in VOUCHERS))
 _Credit: Any = namedtuple("_Credit", _CREDIT)  # type: ignore[misc]
 # What tells frames apart, of a verdict, beside the limit: each less than _SMALL.
@@ -68,10 +68,11 @@ class Frames:
         self._other = Shared(pool, lambda *spot: end(None, *spot))
         self._signals = Shared(pool, lambda row: dict(zip(SIGNALS, row.tolist(), strict=True)))
         self._credits = Shared(pool, lambda *credit: vouched(_Credit(*credit)))
+        self._full = pool.used + _KEPT_BYTES
 
     def lines(self, result: Assessments, told: np.ndarray, ids: Sequence[str], answers: Answers) -> Lines:
         """Return the line of each event, `told` as TOLD rows."""
-        if self._pool.used > _KEPT_BYTES:
+        if self._pool.used > self._full:
             self._begin()
         verdicts, pool = result.verdicts, self._pool
         is_alike = (result.items["decision"] == _ALLOW) & (verdicts["rules"] == 0) & ~(verdicts["impossible"] > 0)

@@ -1,6 +1,7 @@
 """Lines woven of texts that many of them have in common: which comes where is told in columns, compiled code copies."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -95,23 +96,25 @@ class Shared:
 
     def __init__(self, pool: Pool, make: Callable[..., Any]) -> None:
         self._pool, self._make = pool, make
-        self._dtype: np.dtype[Any] | None = None
-        self._known = Spellings(self._made)
+        self._known: Spellings | None = None
 
     def spans(self, *columns: np.ndarray) -> np.ndarray:
         """Return the span of the text that is made of each row's values."""
-        if self._dtype is None:
-            self._dtype = np.dtype([(f"f{at}", one.dtype, one.shape[1:]) for at, one in enumerate(columns)])
-        keys = np.empty(len(columns[0]), self._dtype)
+        dtype = np.dtype([(f"f{at}", one.dtype, one.shape[1:]) for at, one in enumerate(columns)])
+        if self._known is None:
+            # No method of this object: a cycle would keep all texts until somebody looks for cycles.
+            self._known = Spellings(partial(_made, self._pool, self._make, dtype))
+        keys = np.empty(len(columns[0]), dtype)
         for at, column in enumerate(columns):
             keys[f"f{at}"] = column
         raw = keys.tobytes()
         return self._known.meanings(np.frombuffer(raw, np.uint8), raw.decode("latin-1"), _even(0, keys))
 
-    def _made(self, raw: str) -> tuple[int, int]:
-        assert self._dtype is not None
-        [values] = np.frombuffer(raw.encode("latin-1"), self._dtype).tolist()
-        return self._pool.put(shown(self._make(*values)))
+
+def _made(pool: Pool, make: Callable[..., Any], dtype: np.dtype[Any], raw: str) -> tuple[int, int]:
+    """Put the text into a pool that `make` makes of the values of a row (its bytes as characters)."""
+    [values] = np.frombuffer(raw.encode("latin-1"), dtype).tolist()
+    return pool.put(shown(make(*values)))
 
 
 def _even(begin: int, rows: np.ndarray) -> np.ndarray:
