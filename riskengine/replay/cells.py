@@ -65,9 +65,9 @@ class Cells:
         key, head, slots = self._table.key, self._table.head, _LEAST
         need = int(self._table.used[_HELD]) + more
         cells = self._table.cells
-        if 8 * need > 7 * len(cells):
+        if 16 * need > 15 * len(cells):
             # In place: a copy would stand beside the old ones for a moment. Nobody else knows of them.
-            cells.resize((5 * need // 4, cells.shape[1]), refcheck=False)
+            cells.resize((9 * need // 8, cells.shape[1]), refcheck=False)
         while slots < 4 * (int((head != _NONE).sum()) + more):
             slots *= 2
         self._table = _Table(*_slots(slots), cells, self._table.used)

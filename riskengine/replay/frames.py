@@ -22,7 +22,7 @@ from riskengine.visible import visible_json
 
 _MARK = re.compile(rb"\0(\w+)\0")
 _ALLOW = DECISIONS.index("allow")
-_KEPT_BYTES = 8 << 20  # of texts that lines have in common, beside the names of users
+_KEPT_BYTES = 3 << 20  # of texts that lines have in common, beside the names of users
 _CREDIT = ("taken", *(f"for_{name}" for name in VOUCHERS))
 _Credit: Any = namedtuple("_Credit", _CREDIT)  # type: ignore[misc]
 # What tells frames apart, of a verdict, beside the limit: each less than _SMALL.

@@ -6,7 +6,7 @@ import gc
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _MOST = (1 << 31) - 1
 _LARGE_BYTES = 1 << 25  # the most that glibc takes for the latter
-_TURNS = 8
+_TURNS = 4
 _OBJECTS = 100_000
 _libc = ctypes.CDLL(None)
 
@@ -27,7 +27,7 @@ def keep_what_is_freed() -> None:
 
 
 def give_back(turn: int = 0) -> None:
-    """Give the system back what was let go, where the C library can; of the turns of a loop, every eighth time only.
+    """Give the system back what was let go, where the C library can; of the turns of a loop, every fourth time only.
 
     Without it the heap grows for as long as a log is read: pieces of odd sizes, one kept among many let go.
     """
