@@ -56,7 +56,7 @@ class Seal:
         self._places: dict[tuple[str, str], bytes] = {}
         self._digests: dict[tuple[str, str, str], Any] = {}
         self._beginning = lru_cache(1_024)(self._near)
-        self._kept = lru_cache(16_384)(self._token)  # networks have many addresses
+        self._kept = lru_cache(16_384)(self._token)  # those of networks, which have many addresses
 
     @property
     def keys(self) -> Keys:
@@ -221,9 +221,8 @@ class Seal:
         return begun
 
     def _tokens(self, realm: str, packed: bytes, lengths: tuple[int, ...]) -> bytes:
-        size = len(packed)
-        of_networks = [self._kept(realm, size, packed[: length // 8]) for length in lengths[:-1]]
-        return b"".join(of_networks + [self._token(realm, size, packed[: length // 8]) for length in lengths[-1:]])
+        size, prefixes = len(packed), [packed[: length // 8] for length in lengths]
+        return b"".join((self._kept if len(one) < size else self._token)(realm, size, one) for one in prefixes)
 
     def _token(self, realm: str, size: int, prefix: bytes) -> bytes:
         """Return the token of a prefix of addresses of so many bytes."""

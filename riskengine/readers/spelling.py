@@ -57,14 +57,14 @@ class Spellings:
             self._begin()
         if self._count + more > len(self._means):
             size = 2 * (self._count + more)
-            self._begun, self._means = grown(self._begun, size + 1), grown(self._means, size)
+            self._begun, self._means = _grown(self._begun, size + 1), _grown(self._means, size)
             self._table = _placed(2 * size, self._begun, self._texts, self._count, self._spread)
         used = int(self._begun[self._count])
         if used + characters > len(self._texts):
-            self._texts = grown(self._texts, 2 * (used + characters))
+            self._texts = _grown(self._texts, 2 * (used + characters))
 
 
-def grown(array: np.ndarray, size: int) -> np.ndarray:
+def _grown(array: np.ndarray, size: int) -> np.ndarray:
     """Return an array of `size` rows that begins with these; zeros follow."""
     found = np.zeros((size, *array.shape[1:]), array.dtype)
     found[: len(array)] = array

@@ -13,7 +13,7 @@ import numpy as np
 from riskengine.replay.desk import Desk, Parcel, Tally
 from riskengine.replay.heap import give_back
 from riskengine.replay.loom import Lines
-from riskengine.replay.worker import Answer, Worker
+from riskengine.replay.worker import Answer, Here, Worker
 
 _DONE = None
 # What a desk puts its lines on: two in turn, since those of one parcel are taken while the next is decided.
@@ -24,17 +24,15 @@ class Alone:
     """One desk, in this process."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._lines: Lines | None = None
+        self._desk, self._here = desk, Here(desk.decide)
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Have a parcel decided."""
-        self._lines = self._desk.decide(parcels[0])
+        self._here.send(parcels[0])
 
     def receive(self) -> list[Lines]:
         """Return the lines of the last parcel."""
-        assert self._lines is not None
-        return [self._lines]
+        return [self._here.receive()]
 
     def end(self) -> list[Tally]:
         """Return what was counted."""

@@ -62,7 +62,7 @@ class Pool:
         """Take in texts; return their spans, a row each."""
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         begin, _ = self.put(b"".join(texts))
-        return np.stack([begin + np.cumsum(lengths) - lengths, lengths], axis=1)
+        return _spans(begin, lengths)
 
     def quoted(self, texts: Sequence[str]) -> np.ndarray:
         """Take in texts as JSON; return their spans.
@@ -76,7 +76,7 @@ class Pool:
             return self.texts(list(map(shown, texts)))
         lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 2
         begin, _ = self.put(('"' + '""'.join(texts) + '"').encode())
-        return np.stack([begin + np.cumsum(lengths) - lengths, lengths], axis=1)
+        return _spans(begin, lengths)
 
     def alike(self, texts: np.ndarray) -> np.ndarray:
         """Take in texts of one length (bytes of a fixed width); return their spans."""
@@ -115,6 +115,11 @@ def _made(pool: Pool, make: Callable[..., Any], dtype: np.dtype[Any], raw: str) 
     """Put the text into a pool that `make` makes of the values of a row (its bytes as characters)."""
     [values] = np.frombuffer(raw.encode("latin-1"), dtype).tolist()
     return pool.put(shown(make(*values)))
+
+
+def _spans(begin: int, lengths: np.ndarray) -> np.ndarray:
+    """Return the spans of texts of these lengths that stand end to end from `begin` on."""
+    return np.stack([begin + np.cumsum(lengths) - lengths, lengths], axis=1)
 
 
 def _even(begin: int, rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from riskengine.engine.tokens import Tokeniser
 from riskengine.locate.locator import Label, Locator
-from riskengine.replay.worker import Worker
+from riskengine.replay.worker import Here, Worker
 
 # Keys of an address, as `engine.tokens.Tokens` has them.
 _KEYS = np.dtype([("address_key64", "u8"), ("line_key", "u4"), ("prefix_key", "u4"), ("prefix_key64", "u8")])
@@ -64,29 +64,9 @@ class Survey:
         )
 
 
-class Here:
-    """A survey in this process."""
-
-    def __init__(self, survey: Survey) -> None:
-        self._survey = survey
-        self._found: Surveyed | None = None
-
-    def send(self, addresses: Sequence[str]) -> None:
-        """Survey these."""
-        self._found = self._survey.of(addresses)
-
-    def receive(self) -> Surveyed:
-        """Return what was found of the last ones."""
-        assert self._found is not None
-        return self._found
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 def surveyor(survey: Survey, apart: bool) -> Surveyor:
     """Return who surveys, in this process or in one of its own."""
-    return Worker("addresses", lambda: survey.of) if apart else Here(survey)
+    return Worker("addresses", lambda: survey.of) if apart else Here(survey.of)
 
 
 def joined(parts: Sequence[Surveyed]) -> Surveyed:

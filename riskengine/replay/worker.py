@@ -1,4 +1,4 @@
-"""A process of its own that answers what it is sent, one after the other."""
+"""What answers what it is sent, one after the other: in a process of its own, or in this one."""
 
 import multiprocessing
 import signal
@@ -64,6 +64,25 @@ class Worker:
         code = self._process.exitcode
         how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended ({code})"
         return WorkerGone(f"the process '{self._process.name}' {how}; nothing was written")
+
+
+class Here:
+    """Answers in this process, as a Worker does in its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._found: Any = None
+
+    def send(self, what: Any) -> None:
+        """Answer this."""
+        self._found = self._answer(what)
+
+    def receive(self) -> Any:
+        """Return the last answer."""
+        return self._found
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _work(make: Callable[[], Answer], pipe: Connection, held: Sequence[Connection]) -> None:
